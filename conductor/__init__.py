@@ -1,0 +1,1 @@
+"""Which cluster works on which exposure."""
