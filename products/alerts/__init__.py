@@ -1,0 +1,1 @@
+"""One measurement as the world is told of it."""

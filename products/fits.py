@@ -1,0 +1,119 @@
+"""Products as compressed multi-extension FITS: one extension a plane, reproducible to the bit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+
+DITHER_SEED = 5  # any fixed value: it makes files reproducible
+TILE_ROWS = 64  # half the time of tiles of one row
+INVERTED = "INVERTED"
+
+
+def image_hdu(
+    name: str, data: np.ndarray, compression: str, unit: str = "", cards: fits.Header | None = None
+) -> fits.hdu.base.ExtensionHDU:
+    """One plane as an extension with further `cards`.
+
+    `compression` of floats is "noise" (steps of 1/16 of the noise of a pixel), "inverse" (the same, of 1/value: what is
+    noise in the image is noise in its variance), "smooth" (2^15 steps up to the largest value) or "none"; zeros stay
+    zeros. Integers are kept as they are. All by RICE in tiles of 64 rows.
+    """
+    header = fits.Header() if cards is None else cards.copy()
+    if unit:
+        header["BUNIT"] = unit
+    if compression == "inverse":
+        header[INVERTED] = (True, "the product holds 1/value, and 0 for 0")
+        data = inverse(data)
+    if compression == "none" or data.size == 0 or data.ndim != 2:
+        return fits.ImageHDU(data, header=header, name=name)
+    tiles = (min(TILE_ROWS, data.shape[0]), data.shape[1])
+    if data.dtype.kind != "f":
+        return fits.CompImageHDU(data, header, name, compression_type="RICE_1", tile_shape=tiles)
+    step = max(float(np.abs(data).max()), 1e-30) / 2**15 if compression == "smooth" else noise_of(data) / 16
+    return fits.CompImageHDU(
+        data,
+        header,
+        name,
+        compression_type="RICE_1",
+        tile_shape=tiles,
+        quantize_level=-step,  # negative: an absolute step, not one that is measured in every tile
+        quantize_method=2,
+        dither_seed=DITHER_SEED,
+    )
+
+
+def noise_of(data: np.ndarray) -> float:
+    """Robust noise of one pixel: of the differences of pixels two apart in every eighth row, zeros left out."""
+    rows = data[::8]
+    used = (rows[:, 2:] != 0) & (rows[:, :-2] != 0)
+    steps = np.abs(rows[:, 2:] - rows[:, :-2])[used]
+    noise = float(1.4826 * np.median(steps) / np.sqrt(2)) if steps.size else 0.0
+    return noise or max(float(np.abs(data).max()), 1e-30) / 2**11
+
+
+def inverse(data: np.ndarray) -> np.ndarray:
+    """1/value (float32), and 0 where the value is 0."""
+    return np.divide(1, data, out=np.zeros(data.shape, np.float32), where=data != 0)
+
+
+def table_hdu(name: str, table: np.ndarray, units: Mapping[str, str]) -> fits.BinTableHDU:
+    """A structured array as a binary table with units."""
+    hdu = fits.BinTableHDU(table, name=name)
+    for column in hdu.columns:
+        if unit := units.get(column.name):
+            column.unit = unit
+    return hdu
+
+
+def write(path: Path, header: fits.Header, hdus: list[fits.hdu.base.ExtensionHDU]) -> None:
+    """Write a primary header and its extensions; the same contents are the same bytes whenever they are written."""
+    found = fits.HDUList([fits.PrimaryHDU(header=header), *hdus])
+    for hdu in found:
+        if not isinstance(hdu, fits.CompImageHDU):  # of a compressed one it would be that of pixels that are not there
+            hdu.add_checksum(when="of this extension")  # by default the comment is the time, and no two files are alike
+    found.writeto(path, output_verify="fix")
+
+
+def read_plane(path: Path, name: str) -> np.ndarray:
+    """The extension `name` in native byte order: an array, or a structured array for a table."""
+    with fits.open(path, memmap=False) as file:
+        hdu = file[name]
+        data = np.asarray(hdu.data)
+        if isinstance(hdu, fits.BinTableHDU) and not isinstance(hdu, fits.CompImageHDU):
+            return native_table(hdu)
+        if hdu.header.get(INVERTED):
+            data = inverse(data)
+    return np.ascontiguousarray(data.astype(data.dtype.newbyteorder("="), copy=False))
+
+
+def native_table(hdu: fits.BinTableHDU) -> np.ndarray:
+    """A binary table as a plain structured array in native byte order."""
+    columns = {name: np.asarray(hdu.data[name]) for name in hdu.columns.names}
+    dtype = []
+    for name, values in columns.items():
+        kind = values.dtype.newbyteorder("=") if values.dtype.kind != "b" else np.dtype(bool)
+        dtype.append((name, kind, values.shape[1:]))
+    table = np.zeros(len(hdu.data), dtype)
+    for name, values in columns.items():
+        table[name] = values
+    return table
+
+
+def cards(values: Mapping[str, tuple[Any, str]]) -> fits.Header:
+    """A header from keyword → (value, comment); None and non-finite values are left out, text is made printable."""
+    header = fits.Header()
+    for key, (value, comment) in values.items():
+        if value is None or (isinstance(value, float) and not np.isfinite(value)):
+            continue
+        header[key] = (printable(value) if isinstance(value, str) else value, comment)
+    return header
+
+
+def printable(text: str) -> str:
+    """Text with everything that FITS does not allow replaced by a question mark."""
+    return "".join(c if " " <= c <= "~" else "?" for c in text)

@@ -1,0 +1,109 @@
+"""What pages ask for in their addresses, checked; a wrong value names its field."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from typing import Any
+
+from django import forms
+
+from products.dates import mjd_of
+from products.models import Exposure, Label
+from products.selectors.exposures import resolve_position
+
+
+class DateField(forms.CharField):
+    """A date (`2026-11-23`, with or without a time) or an MJD, as MJD (UTC); `ends` takes the end of a plain date."""
+
+    def __init__(self, *, ends: bool = False, **options: Any) -> None:
+        super().__init__(required=False, **options)
+        self.ends = ends
+
+    def clean(self, value: str | None) -> float | None:
+        text = super().clean(value).strip()
+        if not text:
+            return None
+        if re.fullmatch(r"\d{5}(\.\d*)?", text):
+            return float(text)
+        try:
+            moment = datetime.datetime.fromisoformat(text)
+        except ValueError:
+            raise forms.ValidationError("a date (2026-11-23) or an MJD (61367.2) is needed") from None
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=datetime.UTC)
+        whole_day = self.ends and len(text) <= 10
+        return mjd_of(moment) + (1 if whole_day else 0)
+
+
+class PositionField(forms.CharField):
+    """A position in any usual notation or the name of an object, as (ra, dec) in degrees."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(required=False, **options)
+
+    def clean(self, value: str | None) -> tuple[float, float] | None:
+        text = super().clean(value).strip()
+        if not text:
+            return None
+        try:
+            return resolve_position(text)
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from None
+
+
+class Search(forms.Form):
+    """A form of GET: what is wrong is left out of the search and named beside its field."""
+
+    @classmethod
+    def of(cls, data: Any) -> tuple[Search, dict[str, Any]]:
+        """The bound form and its clean values."""
+        form = cls(data)
+        form.is_valid()
+        return form, form.cleaned_data
+
+
+def _text(**options: Any) -> forms.CharField:
+    return forms.CharField(required=False, max_length=120, **options)
+
+
+class ExposureSearch(Search):
+    """Fields of the list of exposures."""
+
+    name = _text(label="name")
+    start = DateField(label="from (date or MJD)")
+    end = DateField(label="to", ends=True)
+    position = PositionField(label="covers the position (RA Dec, or a name)")
+    target = _text(label="target")
+    filter = _text(label="filter")
+    kind = forms.ChoiceField(required=False, choices=[("", "any"), *((kind, kind) for kind in Exposure.Kind.values)])
+
+
+class CandidateSearch(Search):
+    """Fields of the list of candidates."""
+
+    show = forms.ChoiceField(required=False, choices=[("kept", "kept"), ("cut", "cut"), ("all", "all")])
+    filter = _text(label="filter")
+    exposure = _text(label="exposure")
+    section = _text(label="CCD")
+    start = DateField(label="from (date or MJD)")
+    end = DateField(label="to", ends=True)
+    min_score = forms.FloatField(required=False, label="score at least", min_value=0, max_value=1)
+    min_snr = forms.FloatField(required=False, label="S/N at least", min_value=0)
+    label = forms.ChoiceField(required=False, choices=[("", "any"), ("none", "none"), *Label.Verdict.choices])
+    alert = forms.ChoiceField(required=False, choices=[("", "any"), ("yes", "with an alert"), ("no", "without")])
+
+
+class ObjectSearch(Search):
+    """Fields of the list of objects."""
+
+    name = _text(label="name")
+    position = PositionField(label="around (RA Dec, or a name)")
+    radius = forms.FloatField(required=False, label="within (″)", min_value=0.1, max_value=7200)
+    min_count = forms.IntegerField(required=False, label="kept measurements at least", min_value=0)
+
+
+class LabelForm(forms.Form):
+    """What a person says of a measurement; an empty verdict takes the label back."""
+
+    verdict = forms.ChoiceField(required=False, choices=[("", "take back"), *Label.Verdict.choices])

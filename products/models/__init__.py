@@ -1,0 +1,66 @@
+"""Every model of the archive."""
+
+from products.models.alerts import Alert, AlertBatch, Label
+from products.models.badness import Badness
+from products.models.calibrations import WorldCoordinates, ZeroPoint
+from products.models.calibrators import CalibratorFile, DataFile
+from products.models.catalogs import CatalogExcerpt
+from products.models.cutouts import Cutouts
+from products.models.exposures import Exposure
+from products.models.fakes import FakeAnalysis, FakeSet
+from products.models.images import (
+    CoaddImage,
+    DifferenceImage,
+    Image,
+    MasterBias,
+    MasterFlat,
+    ScienceImage,
+    WarpedImage,
+)
+from products.models.measurements import Measurement, MeasurementSet
+from products.models.objects import Object, ObjectName, ObjectPosition
+from products.models.provenance import CodeVersion, Provenance, ProvenanceTag, RefSet
+from products.models.references import Reference
+from products.models.reports import Report
+from products.models.scores import DeepScore, DeepScoreSet
+from products.models.sources import PSF, Background, Detections, SourceList
+
+__all__ = [
+    "PSF",
+    "Alert",
+    "AlertBatch",
+    "Background",
+    "Badness",
+    "CalibratorFile",
+    "CatalogExcerpt",
+    "CoaddImage",
+    "CodeVersion",
+    "Cutouts",
+    "DataFile",
+    "DeepScore",
+    "DeepScoreSet",
+    "Detections",
+    "DifferenceImage",
+    "Exposure",
+    "FakeAnalysis",
+    "FakeSet",
+    "Image",
+    "Label",
+    "MasterBias",
+    "MasterFlat",
+    "Measurement",
+    "MeasurementSet",
+    "Object",
+    "ObjectName",
+    "ObjectPosition",
+    "Provenance",
+    "ProvenanceTag",
+    "RefSet",
+    "Reference",
+    "Report",
+    "ScienceImage",
+    "SourceList",
+    "WarpedImage",
+    "WorldCoordinates",
+    "ZeroPoint",
+]

@@ -1,0 +1,101 @@
+"""From pixels to the sky and from electrons to magnitudes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from astropy.io import fits as astropy_fits
+from astropy.wcs import WCS
+from django.db import models
+
+from products.models import badness
+from products.models.base import Product
+
+if TYPE_CHECKING:
+    from products.models.images import Image
+    from products.models.sources import PSF, Background
+
+
+class WorldCoordinates(Product):
+    """The astrometric solution of a source list."""
+
+    ALLOWED_BADNESS = badness.CALIBRATION
+
+    sources = models.ForeignKey("products.SourceList", models.PROTECT, related_name="world_coordinates")
+    header = models.TextField(help_text="FITS cards of the solution, TAN or TAN-SIP, one a line.")
+    n_matches = models.PositiveIntegerField(help_text="Catalogue stars that were matched.")
+    rms_ra = models.FloatField(help_text="Robust leave-one-out residual along ra, arcsec.")
+    rms_dec = models.FloatField(help_text="The same along dec, arcsec.")
+    order = models.PositiveSmallIntegerField(help_text="Order of the polynomial.")
+    catalog = models.CharField(max_length=40, blank=True, help_text="Star catalogue that was used.")
+
+    class Meta:
+        verbose_name_plural = "world coordinates"
+        constraints = [models.UniqueConstraint(fields=["sources", "provenance"], name="one_world_coordinates")]
+
+    @property
+    def wcs(self) -> WCS:
+        """The solution as astropy's WCS (FITS pixel convention inside; use the `_0` or `pixel_to_world` calls)."""
+        return WCS(astropy_fits.Header.fromstring(self.header, sep="\n"))
+
+    @property
+    def rms(self) -> float:
+        """Residual per axis, arcsec."""
+        return float(np.hypot(self.rms_ra, self.rms_dec) / np.sqrt(2))
+
+    def counts(self) -> dict[str, int | float]:
+        return {"wcs_matches": self.n_matches, "wcs_rms_arcsec": round(self.rms, 4)}
+
+
+class ZeroPoint(Product):
+    """The photometric solution: m = −2.5 log10(flux) + zp with flux in electrons, full PSF, AB magnitudes."""
+
+    ALLOWED_BADNESS = badness.CALIBRATION
+
+    world_coordinates = models.ForeignKey(WorldCoordinates, models.PROTECT, related_name="zero_points")
+    zp = models.FloatField("zero point", help_text="AB magnitude of one electron.")
+    zp_error = models.FloatField(help_text="Statistical error of the zero point, mag.")
+    color_term = models.FloatField(default=0.0, help_text="Magnitudes per magnitude of colour.")
+    scatter = models.FloatField(help_text="Robust scatter of the stars, mag.")
+    n_stars = models.PositiveIntegerField(help_text="Stars used.")
+    catalog = models.CharField(max_length=40, blank=True, help_text="Star catalogue that was used.")
+    limiting_magnitude = models.FloatField(null=True, blank=True, help_text="5σ, point source, median sky, AB mag.")
+    aperture_radii = models.JSONField(default=list, help_text="Pixels.")
+    aperture_corrections = models.JSONField(default=list, help_text="Add to aperture magnitudes, mag.")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["world_coordinates", "provenance"], name="one_zero_point")]
+
+    def __str__(self) -> str:
+        return f"{self.zp:.3f} mag"
+
+    @property
+    def image(self) -> Image:
+        """The image that was calibrated."""
+        return self.world_coordinates.sources.image
+
+    @property
+    def psf(self) -> PSF:
+        """Its PSF."""
+        return self.world_coordinates.sources.psfs.get(provenance=self.world_coordinates.sources.provenance)
+
+    @property
+    def background(self) -> Background:
+        """Its background."""
+        return self.world_coordinates.sources.backgrounds.get(provenance=self.world_coordinates.sources.provenance)
+
+    def magnitude(self, flux: float, flux_error: float) -> tuple[float | None, float | None]:
+        """AB magnitude and its error; (None, None) for a flux that is not positive."""
+        if not flux > 0:
+            return None, None
+        statistical = 2.5 / np.log(10) * flux_error / flux
+        return float(-2.5 * np.log10(flux) + self.zp), float(np.hypot(statistical, self.zp_error))
+
+    def counts(self) -> dict[str, int | float]:
+        return {
+            "zp": round(self.zp, 4),
+            "zp_scatter": round(self.scatter, 4),
+            "zp_stars": self.n_stars,
+            "limiting_magnitude": round(self.limiting_magnitude, 3) if self.limiting_magnitude else None,
+        }

@@ -1,0 +1,74 @@
+"""Frames and tables that calibrate raw exposures."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from products.models.base import FileProduct, Identified
+
+
+class DataFile(FileProduct):
+    """A file that is not an image, e.g. a linearity table."""
+
+    name = models.CharField(max_length=200, help_text="Of the file.")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["name", "provenance"], name="one_data_file")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class CalibratorFile(Identified):
+    """Says which frame calibrates which CCD, and when."""
+
+    class Kind(models.TextChoices):
+        BIAS = "bias", "bias"
+        DARK = "dark", "dark"
+        FLAT = "flat", "flat"
+        FRINGE = "fringe", "fringe pattern"
+        ILLUMINATION = "illumination", "illumination"
+        LINEARITY = "linearity", "linearity table"
+        BAD_PIXELS = "bad_pixels", "bad-pixel mask"
+
+    class Set(models.TextChoices):
+        SUPPLIED = "supplied", "supplied from outside"
+        GENERAL = "general", "made here, long-lived"
+        NIGHTLY = "nightly", "made here, of one night"
+
+    class FlatType(models.TextChoices):
+        DOME = "dome", "of a screen in the dome"
+        SKY = "sky", "of the sky at night"
+        TWILIGHT = "twilight", "of the sky at twilight"
+
+    kind = models.CharField(max_length=12, choices=Kind.choices, help_text="What it corrects.")
+    calibrator_set = models.CharField(
+        max_length=10, choices=Set.choices, default=Set.GENERAL, help_text="Preprocessing looks in one of them."
+    )
+    flat_type = models.CharField(max_length=10, choices=FlatType.choices, blank=True, help_text="Light of a flat.")
+    instrument = models.CharField(max_length=40, help_text="Short name.")
+    section = models.CharField(max_length=20, help_text="CCD.")
+    filter = models.CharField(max_length=20, blank=True, help_text="Empty when it serves every filter.")
+    image = models.ForeignKey("products.Image", models.PROTECT, null=True, blank=True, related_name="calibrator_files")
+    data_file = models.ForeignKey(DataFile, models.PROTECT, null=True, blank=True, related_name="calibrator_files")
+    valid_from = models.FloatField(null=True, blank=True, help_text="MJD (UTC); open when empty.")
+    valid_to = models.FloatField(null=True, blank=True, help_text="MJD (UTC); open when empty.")
+
+    class Meta:
+        indexes = [models.Index(fields=["instrument", "section", "kind", "filter"], name="calibrator_lookup")]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(image__isnull=False) ^ models.Q(data_file__isnull=False),
+                name="calibrator_has_one_file",
+            ),
+            models.UniqueConstraint(fields=["kind", "calibrator_set", "image"], name="one_calibrator_of_image"),
+            models.CheckConstraint(
+                condition=models.Q(valid_from=None)
+                | models.Q(valid_to=None)
+                | models.Q(valid_from__lte=models.F("valid_to")),
+                name="calibrator_ends_after_it_begins",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, [self.instrument, self.section, self.filter, self.kind]))

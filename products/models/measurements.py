@@ -1,0 +1,79 @@
+"""Numbers about what changed."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from products.models.badness import MEASUREMENT, HasBadness
+from products.models.base import Identified, Product
+from products.models.position import SkyPosition
+
+
+class MeasurementSet(Product):
+    """The measurements of the detections of one difference image."""
+
+    cutouts = models.ForeignKey("products.Cutouts", models.PROTECT, related_name="measurement_sets")
+    n_measured = models.PositiveIntegerField(help_text="Detections that were measured.")
+    n_saved = models.PositiveIntegerField(help_text="Measurements that were saved.")
+    n_kept = models.PositiveIntegerField(help_text="Saved ones that passed every cut.")
+    cut_counts = models.JSONField(default=dict, help_text="How many detections failed each cut.")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["cutouts", "provenance"], name="one_measurement_set")]
+
+    def __init__(self, *args, **kwargs) -> None:
+        rows, radius = kwargs.pop("rows", []), kwargs.pop("association_radius", None)
+        super().__init__(*args, **kwargs)
+        self.rows: list[Measurement] = rows
+        self.association_radius: float | None = radius  # arcsec; for a set that is not kept yet
+
+    def all_rows(self) -> list[Measurement]:
+        """The measurements in the order of the detections; loaded where they are not at hand."""
+        if not self.rows and not self._state.adding:
+            self.rows = list(self.measurements.order_by("index_in_sources"))
+        return self.rows
+
+    def counts(self) -> dict[str, int | float]:
+        return {"measured": self.n_measured, "saved": self.n_saved, "kept": self.n_kept}
+
+
+class Measurement(Identified, SkyPosition, HasBadness):
+    """One detection, measured."""
+
+    ALLOWED_BADNESS = MEASUREMENT
+
+    measurement_set = models.ForeignKey(MeasurementSet, models.CASCADE, related_name="measurements")
+    index_in_sources = models.PositiveIntegerField(help_text="Row of the detection and of its stamps.")
+    object = models.ForeignKey("products.Object", models.PROTECT, related_name="measurements")
+    mjd = models.FloatField("MJD", db_index=True, help_text="Middle of the exposure, UTC.")
+    filter = models.CharField(max_length=20, db_index=True, help_text="Short name.")
+    x = models.FloatField(help_text="Pixels from 0, on the difference image.")
+    y = models.FloatField(help_text="Pixels from 0, on the difference image.")
+    flux = models.FloatField(help_text="PSF flux in the difference, electrons of the new image; negative for fading.")
+    flux_error = models.FloatField(help_text="Its photometric error, electrons.")
+    snr = models.FloatField("S/N", db_index=True, help_text="Of the detection, all noise terms included.")
+    magnitude = models.FloatField(null=True, blank=True, help_text="AB magnitude of |flux|.")
+    magnitude_error = models.FloatField(null=True, blank=True, help_text="With the error of the zero point, mag.")
+    flux_apertures = models.JSONField(default=list, help_text="Electrons, on the difference image.")
+    flux_apertures_errors = models.JSONField(default=list, help_text="Electrons.")
+    aperture_radii = models.JSONField(default=list, help_text="Pixels.")
+    diagnostics = models.JSONField(default=dict, help_text="Numbers about its shape and its score, by name.")
+    cuts = models.JSONField(default=list, help_text="Each cut: name, value, threshold (null: not judged), passed.")
+    failed_cuts = models.JSONField(default=list, blank=True, help_text="Names of the cuts that it failed.")
+    is_bad = models.BooleanField(default=False, db_index=True, help_text="Failed at least one cut.")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["measurement_set", "index_in_sources"], name="one_measurement"),
+            models.UniqueConstraint(fields=["measurement_set", "object"], name="one_measurement_an_object"),
+        ]
+        indexes = [models.Index(fields=["object", "mjd"], name="measurement_light_curve")]
+        ordering = ["mjd"]
+
+    def __str__(self) -> str:
+        return f"{self.filter} {self.magnitude:.2f}" if self.magnitude is not None else self.filter
+
+    @property
+    def is_negative(self) -> bool:
+        """Fainter than in the reference."""
+        return self.flux < 0

@@ -1,0 +1,32 @@
+"""Names of objects: prefix, year, letters."""
+
+from __future__ import annotations
+
+from django.db.models import F
+
+from products.models import ObjectName
+
+PREFIX = "SC"
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+SHORTEST = 4  # letters: a year's first 456,976 names have this length
+
+
+def new_names(year: int, count: int) -> list[str]:
+    """`count` names of `year` that nobody else gets; call it inside the transaction that uses them."""
+    ObjectName.objects.get_or_create(year=year)
+    ObjectName.objects.filter(year=year).update(used=F("used") + count)
+    used = ObjectName.objects.get(year=year).used
+    return [f"{PREFIX}{year % 100:02d}{letters(number)}" for number in range(used - count, used)]
+
+
+def letters(number: int) -> str:
+    """0 → aaaa, 1 → aaab, …; names grow by a letter when one length is used up."""
+    length = SHORTEST
+    while number >= len(LETTERS) ** length:
+        number -= len(LETTERS) ** length
+        length += 1
+    found = ""
+    for _ in range(length):
+        number, digit = divmod(number, len(LETTERS))
+        found = LETTERS[digit] + found
+    return found

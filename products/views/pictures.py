@@ -1,0 +1,81 @@
+"""PNG pictures and FITS files of products. What they show never changes, so browsers may keep it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from uuid import UUID
+
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.views.decorators.http import require_safe
+
+from products import rendering
+from products.errors import ArchiveError
+from products.models import Image, Measurement
+from products.models.files import FileBacked
+from products.selectors.candidates import DIFFERENCE
+from products.selectors.tags import product_models
+
+FOR_EVER = "public, max-age=31536000, immutable"
+
+
+def _kept(response: HttpResponse) -> HttpResponse:
+    response["Cache-Control"] = FOR_EVER
+    return response
+
+
+@require_safe
+def stamp(request: HttpRequest, key: UUID, plane: str) -> HttpResponse:
+    """A stamp of a measurement: new, reference or difference."""
+    if plane not in rendering.STAMP_PLANES:
+        raise Http404(f"There is no stamp '{plane}'; there are: {', '.join(rendering.STAMP_PLANES)}.")
+    rows = Measurement.objects.select_related(f"{DIFFERENCE}__zero_point__world_coordinates")
+    row = get_object_or_404(rows, pk=key)
+    try:
+        return _kept(HttpResponse(rendering.stamp_png(row, plane), content_type="image/png"))
+    except (ArchiveError, OSError) as error:
+        raise Http404(f"The stamp cannot be shown: {error}.") from error
+
+
+@require_safe
+def preview(request: HttpRequest, key: UUID, plane: str) -> HttpResponse:
+    """A whole plane, downsampled, or the tint of one mask bit (`mask-saturated`)."""
+    image = get_object_or_404(Image.objects.all(), pk=key).as_kind()
+    stretch = request.GET.get("stretch", "asinh")
+    if stretch not in rendering.STRETCHES:
+        raise Http404(f"There is no stretch '{stretch}'; there are: {', '.join(rendering.STRETCHES)}.")
+    try:
+        return _file(_preview_path(image, plane, stretch))
+    except (ArchiveError, OSError) as error:
+        raise Http404(f"The image cannot be shown: {error}.") from error
+
+
+def _preview_path(image: Image, plane: str, stretch: str) -> Path:
+    if plane.startswith("mask-"):
+        try:
+            return rendering.mask_preview(image, plane.removeprefix("mask-"))
+        except KeyError:
+            raise Http404(f"There is no mask bit '{plane.removeprefix('mask-')}'.") from None
+    if plane not in rendering.PREVIEW_PLANES or getattr(type(image), plane, None) is None:
+        raise Http404(f"This image has no plane '{plane}'.")
+    return rendering.preview(image, plane, stretch)
+
+
+def _file(path: Path) -> HttpResponse:
+    return _kept(FileResponse(path.open("rb"), content_type="image/png"))
+
+
+@require_safe
+def fits_file(request: HttpRequest, key: UUID) -> FileResponse:
+    """The file of a product: an image, a table of sources, a PSF, stamps, or a raw exposure."""
+    models = [model for model in product_models() if issubclass(model, FileBacked)]
+    models.sort(key=lambda model: model is not Image)
+    rows = (model.objects.filter(pk=key).only("filepath", "sha256").first() for model in models)
+    found = next((row for row in rows if row is not None), None)
+    if found is None or not found.filepath:
+        raise Http404("There is no file of a product with this id.")
+    try:
+        path = found.path()
+        return FileResponse(path.open("rb"), as_attachment=True, filename=path.name, content_type="application/fits")
+    except (ArchiveError, OSError) as error:
+        raise Http404(f"The file cannot be sent: {error}.") from error
