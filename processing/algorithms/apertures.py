@@ -1,0 +1,58 @@
+"""Fluxes in circular apertures, and what must be added to their magnitudes to count the whole PSF."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import sep
+
+from processing.algorithms.statistics import mad_std
+from processing.errors import NotEnoughStars
+
+
+@dataclass(frozen=True)
+class ApertureCorrections:
+    """Median of aperture minus PSF magnitude of stars: PSF magnitude = aperture magnitude − correction."""
+
+    corrections: np.ndarray  # (n_aper,) float64, mag
+    scatter: np.ndarray  # (n_aper,) float64, mag, robust standard deviation of one star
+    n_stars: int
+
+
+def aperture_fluxes(
+    data: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    radii: Sequence[float],
+    *,
+    rms: np.ndarray | float,
+    mask: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fluxes and errors (n, n_aper) float64 in circles of `radii` px on `data` (ny, nx) float32, electrons without sky.
+
+    The error has the background noise `rms` and the Poisson noise of the flux. Masked pixels are replaced by the mean
+    of the others in the circle; a circle without any other pixel gives 0 and an infinite error.
+    """
+    fluxes, errors = np.zeros((len(x), len(radii))), np.zeros((len(x), len(radii)))
+    for k, radius in enumerate(radii):
+        flux, error, _ = sep.sum_circle(data, x, y, radius, err=rms, mask=mask, gain=1.0, subpix=5)
+        seen = np.isfinite(flux) & np.isfinite(error)
+        fluxes[:, k], errors[:, k] = np.where(seen, flux, 0), np.where(seen, error, np.inf)
+    return fluxes, errors
+
+
+def aperture_corrections(flux_aper: np.ndarray, psf_flux: np.ndarray) -> ApertureCorrections:
+    """Compare the aperture fluxes (n, n_aper) of stars with their PSF fluxes (n,).
+
+    Raises NotEnoughStars when no star has positive fluxes.
+    """
+    flux_aper = np.asarray(flux_aper, float)
+    good = (psf_flux > 0) & np.all(flux_aper > 0, axis=1)
+    if not good.any():
+        raise NotEnoughStars(found=0, needed=1, purpose="aperture corrections")
+    difference = -2.5 * np.log10(flux_aper[good] / np.asarray(psf_flux, float)[good, None])
+    return ApertureCorrections(
+        np.median(difference, axis=0), np.array([mad_std(column) for column in difference.T]), int(good.sum())
+    )

@@ -1,0 +1,167 @@
+"""The sky under the sources and its noise: meshes of clipped means, unbiased on integer data too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import sep
+from scipy import ndimage
+
+from processing.algorithms.masks import grow as grow_mask
+from processing.algorithms.statistics import difference_noise, truncation_factor
+from processing.errors import BadInput, BadPixels
+from processing.parameters import Parameters, param
+
+_CLIP = 3.5  # σ
+_FEWEST_PIXELS = 64  # unmasked pixels that a mesh needs whatever its size
+_BINOMIAL = np.array([1, 4, 6, 4, 1], np.float32) / 16
+_LEAST_PAIRS = 2000  # pixels of empty sky below which differences do not give the noise
+
+
+class BackgroundParameters(Parameters):
+    """How the sky is measured."""
+
+    box: int = param(128, ge=8, unit="px", help="Side of a mesh; light smoother than this is taken for sky.")
+    filter_size: int = param(3, ge=1, unit="meshes", help="Side of the median filter over the meshes.")
+    object_threshold: float = param(
+        1.0, gt=0, unit="sigma", help="Smoothed brightness, in pixel noise, above which a pixel is an object."
+    )
+    grow: float = param(5.0, ge=0, unit="px", help="Objects are grown by this before the sky is measured.")
+    min_unmasked: float = param(0.2, gt=0, le=1, help="Part of a mesh that must be sky for the mesh to be used.")
+    crowded: float = param(
+        0.6, gt=0, le=1, help="Part of the image under objects above which the sky is the mode of all pixels."
+    )
+
+
+@dataclass(frozen=True)
+class BackgroundMap:
+    """The sky and its noise at every pixel."""
+
+    level: np.ndarray  # (ny, nx) float32, unit of the image
+    rms: np.ndarray  # (ny, nx) float32, standard deviation of a pixel without sources
+
+    @cached_property
+    def value(self) -> float:
+        """Median level over the image."""
+        return float(np.median(self.level[::4, ::4]))
+
+    @cached_property
+    def noise(self) -> float:
+        """Median noise over the image."""
+        return float(np.median(self.rms[::4, ::4]))
+
+
+def estimate_background(data: np.ndarray, mask: np.ndarray, parameters: BackgroundParameters) -> BackgroundMap:
+    """Sky level and noise of `data` (ny, nx) float32 with `mask` (ny, nx) bool.
+
+    A first pass with sep finds the objects. The second takes in each mesh the 3.5σ-clipped mean and standard deviation
+    of what is left, because the mode that sep uses is off by up to half a unit on integer data; a median filter and
+    bilinear interpolation follow, and the noise is scaled to the one that pixel differences show. Where objects cover
+    most of the image the first pass is the answer. Raises BadPixels when nothing is unmasked and BadInput when the sky
+    has no noise.
+    """
+    data = np.ascontiguousarray(data, np.float32)
+    mask = np.ascontiguousarray(mask, bool)
+    unusable = float(mask.mean())
+    if mask.size - np.count_nonzero(mask) < _FEWEST_PIXELS:
+        raise BadPixels(fraction=unusable, what="the image, so that there is no background")
+    box = min(parameters.box, *data.shape)
+    first = sep.Background(data, mask=mask, bw=box, bh=box, fw=parameters.filter_size, fh=parameters.filter_size)
+    level, rms = first.back(dtype=np.float32), first.rms(dtype=np.float32)
+    _refuse_flat(rms, first.globalrms)
+    residual = data - level
+    objects = object_mask(residual, rms, mask, parameters.object_threshold, parameters.grow)
+    covered = np.count_nonzero(objects & ~mask) / np.count_nonzero(~mask)
+    if covered <= parameters.crowded:
+        level, rms = _second_pass(data, mask | objects, parameters, first.globalrms)
+        residual = data - level
+    empty = mask | objects
+    if empty.size - np.count_nonzero(empty) < _LEAST_PAIRS:
+        empty = mask
+    scale = difference_noise(residual / rms, empty)
+    if np.isfinite(scale) and covered <= parameters.crowded:
+        rms *= np.float32(scale)
+    elif np.isfinite(scale):  # the spread of sep contains faint stars; differences contain fewer
+        rms *= np.float32(min(scale, 1.0))
+    return BackgroundMap(level, rms)
+
+
+def smooth_level(data: np.ndarray, mask: np.ndarray, box: int, noise: float) -> np.ndarray:
+    """Clipped mean of the unmasked pixels in meshes of `box` px, interpolated to every pixel: (ny, nx) float32.
+
+    `noise` is that of a pixel, from which the clipping starts. Raises BadPixels when no mesh shows sky.
+    """
+    return _second_pass(data, mask, BackgroundParameters(box=min(box, *data.shape)), noise)[0]
+
+
+def object_mask(
+    data: np.ndarray, rms: np.ndarray | float, mask: np.ndarray, threshold: float, grow: float
+) -> np.ndarray:
+    """Pixels (ny, nx) bool of sources in background-subtracted `data`, grown by `grow` px.
+
+    A pixel belongs to a source where the image smoothed by a 5×5 binomial exceeds `threshold` times the noise `rms` of
+    one pixel; the smoothing leaves 27 % of the noise, so a threshold of 1.0 is 3.7 standard deviations.
+    """
+    signal = np.divide(data, rms, dtype=np.float32)
+    signal[mask] = 0
+    for axis in (0, 1):
+        ndimage.correlate1d(signal, _BINOMIAL, axis=axis, mode="nearest", output=signal)
+    return grow_mask(signal > threshold, grow)
+
+
+def _refuse_flat(rms: np.ndarray, typical: float) -> None:
+    if not (np.isfinite(typical) and typical > 0 and np.all(rms > 0)):
+        raise BadInput(what="background", reason="the sky has no noise, or none could be measured")
+
+
+def _second_pass(data, mask, parameters, noise):
+    from processing.algorithms.star_kernels import mesh_statistics
+
+    edges = [_edges(size, parameters.box) for size in data.shape]
+    means, spreads, counts = mesh_statistics(data, mask, *edges, noise, _CLIP, truncation_factor(_CLIP))
+    areas = np.outer(np.diff(edges[0]), np.diff(edges[1]))
+    usable = (counts >= np.maximum(parameters.min_unmasked * areas, _FEWEST_PIXELS)) & (spreads > 0)
+    if not usable.any():
+        usable = (counts > _FEWEST_PIXELS) & (spreads > 0)
+    if not usable.any():
+        raise BadPixels(fraction=float(mask.mean()), what="the image, objects included, so that no mesh shows sky")
+    nearest = ndimage.distance_transform_edt(~usable, return_distances=False, return_indices=True)
+    maps = []
+    for values in (means, spreads):
+        smooth = _without_outliers(values[tuple(nearest)], parameters.filter_size)
+        maps.append(_interpolate(smooth, edges, data.shape))
+    level, rms = maps
+    return level, np.maximum(rms, np.float32(0.1 * np.median(spreads[usable])))
+
+
+def _without_outliers(meshes: np.ndarray, size: int) -> np.ndarray:
+    """Median filter of the meshes. Their typical slope is set aside, which the filter would flatten at the edges."""
+    rows, columns = np.indices(meshes.shape)
+    slopes = [float(np.median(np.diff(meshes, axis=axis))) if meshes.shape[axis] > 1 else 0.0 for axis in (0, 1)]
+    plane = slopes[0] * rows + slopes[1] * columns
+    return ndimage.median_filter(meshes - plane, size=size, mode="nearest") + plane
+
+
+def _edges(size: int, box: int) -> np.ndarray:
+    return np.linspace(0, size, max(1, round(size / box)) + 1).astype(np.int64)
+
+
+def _interpolate(values: np.ndarray, edges: list[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
+    """Bilinear between mesh centres, continued linearly to the edges of the image."""
+    across = [_hat_weights(edge, size) for edge, size in zip(edges, shape)]
+    return across[0] @ (values @ across[1].T).astype(np.float32)
+
+
+def _hat_weights(edges: np.ndarray, size: int) -> np.ndarray:
+    centres = (edges[1:] + edges[:-1] - 1) / 2
+    weights = np.zeros((size, centres.size), np.float32)
+    if centres.size == 1:
+        return weights + 1
+    at = np.arange(size)
+    left = np.clip(np.searchsorted(centres, at) - 1, 0, centres.size - 2)
+    part = (at - centres[left]) / (centres[left + 1] - centres[left])
+    weights[at, left] = 1 - part
+    weights[at, left + 1] = part
+    return weights

@@ -1,0 +1,125 @@
+"""From ADU to electrons with bias, dark and flat, a variance that knows the source noise, and flags."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from processing.algorithms.overscan import Amplifier
+from processing.errors import BadInput
+
+_EIGHT = np.ones((3, 3), bool)
+_DEAD = 0.2  # relative response below which a pixel of the flat is a defect
+_HOT = 5.0  # and above which it is one too
+_BLEED = 0.7  # of the saturation level: charge of a bleed trail that is not at full well itself
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Calibration frames of one CCD, (ny, nx) each; None for what is not applied."""
+
+    bias: np.ndarray | None = None  # ADU
+    dark: np.ndarray | None = None  # ADU per second
+    flat: np.ndarray | None = None  # relative response
+    bad_pixels: np.ndarray | None = None  # bool
+
+
+@dataclass(frozen=True)
+class FlagBits:
+    """The bits to set in the flags plane."""
+
+    bad: int
+    saturated: int
+    bleed: int
+    no_weight: int
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """A calibrated CCD; all (ny, nx)."""
+
+    data: np.ndarray  # float32, electrons
+    variance: np.ndarray  # float32, electrons²; 0 where unusable
+    weight: np.ndarray  # float32, inverse variance; 0 where unusable
+    flags: np.ndarray  # uint16
+
+
+def calibrate(
+    trimmed: np.ndarray,
+    amplifiers: Sequence[Amplifier],
+    frames: Frames,
+    bits: FlagBits,
+    *,
+    exposure_time: float,
+    saturation_fraction: float = 0.95,
+    as_read: np.ndarray | None = None,
+) -> Calibrated:
+    """Apply the frames to trimmed ADU (ny, nx). Raises BadInput where a frame has another shape.
+
+    With N electrons before the flat f, the variance of a pixel is (RN² + max(N, 0)) / f². Pixels are saturated from
+    `saturation_fraction` of the level of their amplifier on: those of `as_read` (ny, nx), since the level is that of
+    the numbers before the overscan or a pedestal was subtracted; of `trimmed` where that is None.
+    """
+    for name, frame in vars(frames).items():
+        if frame is not None and frame.shape != trimmed.shape:
+            raise BadInput(
+                what=f"the {name} frame", reason=f"its shape is {frame.shape}, the image's is {trimmed.shape}"
+            )
+    gain, noise, full = (
+        amplifier_plane(amplifiers, trimmed.shape, name) for name in ("gain", "read_noise", "saturation")
+    )
+    finite = np.isfinite(trimmed)
+    adu = np.where(finite, trimmed, 0).astype(np.float32)
+    flags = _saturation_flags(adu if as_read is None else as_read, np.float32(saturation_fraction) * full, bits)
+    if frames.bias is not None:
+        adu = adu - frames.bias
+    if frames.dark is not None:
+        adu = adu - frames.dark * np.float32(exposure_time)
+    electrons = adu * gain
+    variance = noise**2 + np.maximum(electrons, 0)
+    bad = ~finite if frames.bad_pixels is None else ~finite | frames.bad_pixels
+    if frames.flat is not None:
+        dead = ~np.isfinite(frames.flat) | (frames.flat < _DEAD) | (frames.flat > _HOT)
+        response = np.where(dead, 1, frames.flat).astype(np.float32)
+        electrons, variance, bad = electrons / response, variance / response**2, bad | dead
+    flags[bad] |= bits.bad
+    usable = (flags == 0) & (variance > 0)
+    flags[~usable & (flags == 0)] |= bits.no_weight
+    weight = np.divide(1, variance, out=np.zeros_like(variance), where=usable)
+    return Calibrated(electrons.astype(np.float32), np.where(usable, variance, 0).astype(np.float32), weight, flags)
+
+
+def amplifier_plane(amplifiers: Sequence[Amplifier], shape: tuple[int, int], name: str) -> np.ndarray:
+    """A number of each amplifier spread over its pixels: (ny, nx) float32."""
+    plane = np.zeros(shape, np.float32)
+    for amplifier in amplifiers:
+        plane[amplifier.target] = getattr(amplifier, name)
+    return plane
+
+
+def _saturation_flags(adu: np.ndarray, full: np.ndarray, bits: FlagBits) -> np.ndarray:
+    """Flag full pixels grown by 2 px, and the bright pixels of the same column that their charge spilt into."""
+    core = adu >= full
+    flags = np.zeros(adu.shape, np.uint16)
+    if not core.any():
+        return flags
+    saturated = ndimage.binary_dilation(core, _EIGHT, iterations=2)
+    flags[saturated] |= bits.saturated
+    along_column = np.zeros((3, 3), bool)
+    along_column[:, 1] = True
+    spilt = ndimage.binary_propagation(core, along_column, mask=adu >= _BLEED * full)
+    spilt = ndimage.binary_dilation(spilt, _EIGHT) & ~saturated
+    flags[spilt] |= bits.bleed
+    return flags
+
+
+def normalise_flat(flat: np.ndarray, amplifiers: Sequence[Amplifier]) -> np.ndarray:
+    """A flat frame in electrons over its median, (ny, nx) float32: amplifiers of any gain meet without a step."""
+    electrons = flat * amplifier_plane(amplifiers, flat.shape, "gain")
+    level = float(np.median(electrons))
+    if not level > 0:
+        raise BadInput(what="a flat frame", reason=f"its median is {level:.1f} electrons above the bias")
+    return (electrons / level).astype(np.float32)

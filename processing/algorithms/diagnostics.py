@@ -1,0 +1,253 @@
+"""What a candidate looks like: the numbers that the deterministic cuts and the scorers judge it by.
+
+Every radius is in FWHM, so that the numbers mean the same at FWHM 2 px and at 5 px.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from processing.algorithms.peaks import ScorePlanes
+from processing.algorithms.stamps import (
+    PsfAt,
+    cut_stamps,
+    odd_size,
+    psf_stamps,
+    spline_coefficients,
+    spline_weights,
+)
+
+LARGEST = 99.0  # what a ratio is cut at, and the elongation of a profile without positive moments
+
+DIAGNOSTICS = np.dtype(
+    [
+        ("snr", "f4"),  # of the detection, as in the peaks
+        ("fwhm", "f4"),  # px, of the difference image
+        ("is_negative", "?"),
+        ("score_unsystematic", "f4"),  # |S/√V_S| at the peak: without registration and flux-ratio terms
+        ("psf_flux", "f4"),  # electrons, PSF fit on the difference
+        ("psf_x", "f4"),  # px from 0, the fitted position
+        ("psf_y", "f4"),
+        ("psf_chi2", "f4"),  # reduced χ² of this fit
+        (
+            "centroid_distance",
+            "f4",
+        ),  # FWHM, from the peak to the Gaussian-weighted centroid of the difference
+        ("major_width", "f4"),  # px, FWHM along the axes of the profile; 0 where there is no light
+        ("minor_width", "f4"),
+        ("elongation", "f4"),  # major over minor
+        ("width_ratio", "f4"),  # mean width over that of the PSF, measured alike
+        ("negative_flux_fraction", "f4"),  # Σ|d| of pixels below −2σ over Σd above 2σ within 1.5 FWHM
+        ("opposite_score", "f4"),  # |S/√V_S| of the strongest opposite peak within 2 FWHM
+        ("dipole_ratio", "f4"),  # that over score_unsystematic
+        ("translient", "f4"),  # largest Z² near the peak
+        ("translient_excess", "f4"),  # (Z² − 4) − (S² − 2): above 0 motion explains more than a new source
+        ("cosmic_ratio", "f4"),  # C/S over its value for a point source: 1 for one
+        ("psf_cosmic_ratio", "f4"),  # C/S of a point source here
+        ("bad_pixel_count", "i2"),  # masked pixels among the central 3×3
+        ("in_halo", "?"),  # in the halo or a spike of a saturated star
+        ("consistency", "f4"),  # |flux − forced N−R flux| in σ; NaN where not measured
+    ]
+)
+
+
+def measure_diagnostics(
+    planes: ScorePlanes,
+    peaks: np.ndarray,
+    psf_at: PsfAt,
+    fwhm: float,
+    *,
+    forced: tuple[np.ndarray, np.ndarray] | None = None,
+) -> np.ndarray:
+    """Measure the `peaks` (dtype PEAKS): a structured array (n,) of dtype DIAGNOSTICS.
+
+    `psf_at` gives the PSF of the difference, `fwhm` is its width in pixels; `forced` is the flux of new minus
+    reference by forced PSF photometry on both and its error, electrons, (n,) each.
+    """
+    found = np.zeros(len(peaks), DIAGNOSTICS)
+    found["consistency"] = np.nan
+    if not len(peaks):
+        return found
+    for name in ("snr", "is_negative"):
+        found[name] = peaks[name]
+    found["fwhm"] = fwhm
+    sign = np.where(peaks["is_negative"], -1.0, 1.0)
+    fit = fit_psf(planes, peaks, psf_at, fwhm)
+    found["psf_flux"], found["psf_x"], found["psf_y"], found["psf_chi2"] = fit.flux, fit.x, fit.y, fit.chi2
+    _measure_shape(found, planes, peaks, fit, fwhm)
+    _measure_negative_flux(found, planes, peaks, sign, fwhm)
+    _measure_score(found, planes, peaks, sign, fwhm)
+    _measure_cosmic(found, planes, peaks, sign, fwhm)
+    middle = _around(np.asarray(planes.mask), peaks, 1, fill=True)
+    found["bad_pixel_count"] = middle.sum(axis=(1, 2))
+    found["in_halo"] = planes.halo[peaks["y_peak"], peaks["x_peak"]]
+    if forced is not None:
+        # A tenth of the flux covers what a wrong PSF does to forced photometry of bright sources.
+        found["consistency"] = np.abs(peaks["flux"] - forced[0]) / np.hypot(forced[1], 0.1 * np.abs(peaks["flux"]))
+    return found
+
+
+def _around(plane: np.ndarray, peaks: np.ndarray, half: int, fill: float = 0.0) -> np.ndarray:
+    return cut_stamps(plane, peaks["x_peak"], peaks["y_peak"], size=2 * half + 1, fill=fill)[0]
+
+
+def _radius(half: int) -> np.ndarray:
+    offset = np.arange(-half, half + 1)
+    return np.hypot(offset[:, None], offset[None, :])
+
+
+@dataclass(frozen=True)
+class PsfFit:
+    """The PSF fitted to the difference at each candidate, (n,) each."""
+
+    flux: np.ndarray  # electrons
+    x: np.ndarray  # px from 0
+    y: np.ndarray
+    chi2: np.ndarray  # reduced
+    psf: np.ndarray  # (n, m, m), the PSF stamps
+    residual: np.ndarray  # (n, s, s) electrons, 0 where masked
+    model: np.ndarray  # (n, s, s) electrons
+
+
+def fit_psf(planes: ScorePlanes, peaks: np.ndarray, psf_at: PsfAt, fwhm: float) -> PsfFit:
+    """Fit flux and position of the PSF to the difference within a box of ±2 FWHM, all candidates at once.
+
+    Gauss–Newton with inverse-variance weights. χ² is of the pixels within 1.6 FWHM of the peak.
+    """
+    half = odd_size(2 * fwhm) // 2
+    data, weight = _data_and_weight(planes, peaks, half)
+    near = weight * (np.maximum(*np.abs(np.mgrid[-half : half + 1, -half : half + 1])) <= np.ceil(1.6 * fwhm))
+    psf = psf_stamps(psf_at, peaks["x"], peaks["y"])
+    coefficients = spline_coefficients(np.pad(psf, ((0, 0), (3, 3), (3, 3))))
+    size = coefficients.shape[-1]
+    grid = np.arange(-half, half + 1) + size // 2
+    limit = max(fwhm, 1.0)
+    shift = np.stack([peaks["x"] - peaks["x_peak"], peaks["y"] - peaks["y_peak"]], axis=1)
+    for step in range(6):
+        weights_x = spline_weights(grid - shift[:, :1], size)
+        weights_y = spline_weights(grid - shift[:, 1:], size)
+        columns = coefficients @ weights_x.transpose(0, 2, 1)
+        profile = weights_y @ columns
+        norm = np.maximum((near * profile**2).sum(axis=(1, 2)), 1e-30)
+        flux = (near * profile * data).sum(axis=(1, 2)) / norm
+        residual = data - flux[:, None, None] * profile
+        if step == 5:
+            break
+        slope_x = (
+            weights_y @ coefficients @ spline_weights(grid - shift[:, :1], size, derivative=True).transpose(0, 2, 1)
+        )
+        slope_y = spline_weights(grid - shift[:, 1:], size, derivative=True) @ columns
+        parts = np.stack([profile, -flux[:, None, None] * slope_x, -flux[:, None, None] * slope_y], axis=1)
+        normal = np.einsum("niyx,njyx,nyx->nij", parts, parts, near, optimize=True)
+        side = np.einsum("niyx,nyx,nyx->ni", parts, residual, near, optimize=True)
+        diagonal = np.sqrt(np.maximum(np.einsum("nii->ni", normal), 1e-30))
+        scaled = normal / diagonal[:, :, None] / diagonal[:, None, :] + 1e-6 * np.eye(3)
+        change = np.linalg.solve(scaled, (side / diagonal)[..., None])[..., 0] / diagonal
+        shift = np.clip(shift + np.clip(change[:, 1:], -0.5, 0.5), -limit, limit)
+    freedom = np.maximum((near > 0).sum(axis=(1, 2)) - 3, 1)
+    return PsfFit(
+        flux=flux,
+        x=peaks["x_peak"] + shift[:, 0],
+        y=peaks["y_peak"] + shift[:, 1],
+        chi2=(near * residual**2).sum(axis=(1, 2)) / freedom,
+        psf=psf,
+        residual=np.where(weight > 0, residual, 0),
+        model=flux[:, None, None] * profile,
+    )
+
+
+def _data_and_weight(planes: ScorePlanes, peaks: np.ndarray, half: int) -> tuple[np.ndarray, np.ndarray]:
+    data = _around(planes.data, peaks, half).astype(float)
+    variance = _around(planes.variance, peaks, half).astype(float)
+    masked = _around(np.asarray(planes.mask), peaks, half, fill=True)
+    usable = ~masked & (variance > 0) & np.isfinite(variance)
+    return np.where(usable, data, 0), np.where(usable, 1 / np.where(usable, variance, 1), 0)
+
+
+def _measure_shape(found: np.ndarray, planes: ScorePlanes, peaks: np.ndarray, fit: PsfFit, fwhm: float) -> None:
+    """Gaussian-weighted moments of the difference, masked pixels replaced by the fitted PSF."""
+    half = fit.model.shape[-1] // 2
+    sign = np.sign(np.where(fit.flux == 0, 1, fit.flux))[:, None, None]
+    shift_x, shift_y = fit.x - peaks["x_peak"], fit.y - peaks["y_peak"]
+    mean, widths = weighted_moments(sign * (fit.model + fit.residual), shift_x, shift_y, fwhm)
+    middle = fit.psf.shape[-1] // 2
+    crop = slice(max(middle - half, 0), middle + half + 1)
+    nothing = np.zeros(len(peaks))
+    _, of_psf = weighted_moments(fit.psf[:, crop, crop], nothing, nothing, fwhm)
+    offset = mean + np.stack([fit.x - peaks["x"], fit.y - peaks["y"]], axis=1)
+    found["centroid_distance"] = np.minimum(np.hypot(offset[:, 0], offset[:, 1]) / fwhm, LARGEST)
+    found["major_width"], found["minor_width"] = widths.T
+    found["elongation"] = np.minimum(widths[:, 0] / np.maximum(widths[:, 1], 1e-3), LARGEST)
+    found["elongation"][widths[:, 0] == 0] = LARGEST
+    found["width_ratio"] = np.sqrt(widths.prod(axis=1) / np.maximum(of_psf.prod(axis=1), 1e-6))
+
+
+def weighted_moments(stamps: np.ndarray, x: np.ndarray, y: np.ndarray, fwhm: float) -> tuple[np.ndarray, np.ndarray]:
+    """Centroid (n, 2), px from (x, y), and the FWHM along both axes (n, 2), px, larger one first.
+
+    The weight is a round Gaussian of the width of the PSF at (x, y), px from the middle of the stamps
+    (n, s, s); it is divided out again as if the profile were Gaussian: C⁻¹ = M⁻¹ − W⁻¹ (Bernstein & Jarvis 2002).
+    Moments outside 2–98 % of those of the weight, where that has no solution, count as 0.14 and 7 FWHM; widths are
+    0 where the weighted light is not positive.
+    """
+    offset = np.arange(stamps.shape[-1]) - stamps.shape[-1] // 2
+    across, up = offset[None, None, :] - x[:, None, None], offset[None, :, None] - y[:, None, None]
+    sigma2 = (fwhm / np.sqrt(8 * np.log(2))) ** 2
+    light = stamps * np.exp(-0.5 * (across**2 + up**2) / sigma2)
+    total = light.sum(axis=(1, 2))
+    positive = total > 0
+    light = light / np.where(positive, total, 1)[:, None, None]
+    mean = np.stack([(light * across).sum(axis=(1, 2)), (light * up).sum(axis=(1, 2))], axis=1)
+    moments = np.empty((len(stamps), 2, 2))
+    moments[:, 0, 0] = (light * across**2).sum(axis=(1, 2)) - mean[:, 0] ** 2
+    moments[:, 1, 1] = (light * up**2).sum(axis=(1, 2)) - mean[:, 1] ** 2
+    moments[:, 0, 1] = moments[:, 1, 0] = (light * across * up).sum(axis=(1, 2)) - mean[:, 0] * mean[:, 1]
+    # In the frame of the axes: 1/c = 1/m − 1/σ², defined for 0 < m < σ².
+    along = np.clip(np.linalg.eigvalsh(moments)[:, ::-1], 0.02 * sigma2, 0.98 * sigma2)
+    widths = np.sqrt(8 * np.log(2) / (1 / along - 1 / sigma2))
+    # The weight acts around (x, y), so that the centroid moves half as far as the profile.
+    return np.where(positive[:, None], 2 * mean, LARGEST), np.where(positive[:, None], widths, 0)
+
+
+def _measure_negative_flux(
+    found: np.ndarray, planes: ScorePlanes, peaks: np.ndarray, sign: np.ndarray, fwhm: float
+) -> None:
+    half = odd_size(1.5 * fwhm) // 2
+    data, weight = _data_and_weight(planes, peaks, half)
+    data = data * sign[:, None, None] * (_radius(half) <= 1.5 * fwhm)
+    in_sigma = data * np.sqrt(weight)
+    below = -np.where(in_sigma < -2, data, 0).sum(axis=(1, 2))
+    above = np.where(in_sigma > 2, data, 0).sum(axis=(1, 2))
+    found["negative_flux_fraction"] = np.minimum(below / np.maximum(above, 1e-6), LARGEST)
+
+
+def _measure_score(found: np.ndarray, planes: ScorePlanes, peaks: np.ndarray, sign: np.ndarray, fwhm: float) -> None:
+    """The opposite half of a dipole, and the statistic of motion."""
+    score = planes.score_unsystematic
+    half = odd_size(2 * fwhm) // 2
+    valid = ~_around(np.asarray(planes.mask), peaks, half, fill=True) & (_radius(half) <= 2 * fwhm)
+    signed = _around(score, peaks, half) * sign[:, None, None]
+    found["score_unsystematic"] = np.maximum(_middle(signed, 1).max(axis=(1, 2)), 0)
+    found["opposite_score"] = np.where(valid, -signed, 0).max(axis=(1, 2))
+    found["dipole_ratio"] = found["opposite_score"] / np.maximum(found["score_unsystematic"], 1e-3)
+    near = max(round(0.75 * fwhm), 1)
+    found["translient"] = _around(planes.translient, peaks, near).max(axis=(1, 2))
+    strongest = np.abs(_middle(signed, near)).max(axis=(1, 2))
+    found["translient_excess"] = (found["translient"] - 4) - (strongest**2 - 2)
+
+
+def _middle(stamps: np.ndarray, half: int) -> np.ndarray:
+    centre = stamps.shape[-1] // 2
+    return stamps[:, centre - half : centre + half + 1, centre - half : centre + half + 1]
+
+
+def _measure_cosmic(found: np.ndarray, planes: ScorePlanes, peaks: np.ndarray, sign: np.ndarray, fwhm: float) -> None:
+    """The matched filter of a hit of one pixel against that of a point source."""
+    near = max(round(0.5 * fwhm), 1)
+    hit = (_around(planes.cosmic_ray, peaks, near) * sign[:, None, None]).max(axis=(1, 2))
+    source = (_around(planes.score_unsystematic, peaks, near) * sign[:, None, None]).max(axis=(1, 2))
+    of_psf = np.broadcast_to(planes.psf_cosmic_ratio, planes.score.shape)[peaks["y_peak"], peaks["x_peak"]]
+    found["psf_cosmic_ratio"] = of_psf
+    found["cosmic_ratio"] = np.clip(hit / np.maximum(source, 1e-3) / of_psf, -LARGEST, LARGEST)

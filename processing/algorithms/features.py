@@ -1,0 +1,213 @@
+"""Numbers from the three stamps and the diagnostics of a candidate, for classifiers that work on tables.
+
+Every feature is dimensionless or in FWHM or σ, the same for both signs of the flux, finite, and does not depend on
+the size of the stamps as long as they hold 3 FWHM around the candidate.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from processing.algorithms.scoring.base import Candidates
+from processing.algorithms.statistics import masked_median
+
+FEATURES: dict[str, str] = {
+    "log_snr": "log10 of the S/N of the detection",
+    "is_negative": "1 for a source that faded",
+    "fwhm": "FWHM, px: the sampling",
+    "unsystematic_ratio": "S without systematic noise over the S/N of the detection: large on bright stars",
+    "log_psf_chi2": "log10 of the reduced χ² of the PSF fit",
+    "psf_chi2_over_snr": "√(χ² − 1) over S/N: the relative error of the shape",
+    "centroid_distance": "from the peak to the centroid, FWHM",
+    "elongation": "ratio of the axes",
+    "width_ratio": "width in units of the PSF's",
+    "negative_flux_fraction": "flux of the wrong sign over that of the right one",
+    "opposite_score": "S of the strongest opposite peak within 2 FWHM",
+    "dipole_ratio": "that over S of the peak",
+    "translient_ratio": "largest Z² over S²",
+    "translient_significance": "(Z² − S²)/S: excess of motion in units of its noise",
+    "cosmic_ratio": "C/S over that of a point source",
+    "cosmic_absolute": "C/S itself",
+    "psf_cosmic_ratio": "C/S of a point source",
+    "bad_pixel_count": "masked pixels among the central 3×3",
+    "in_halo": "1 in the halo or a spike of a saturated star",
+    "masked_fraction": "masked part of the circle of 3 FWHM",
+    "mask_distance": "to the nearest masked pixel, FWHM, at most 3",
+    "ring_0": "mean difference within 0.3 FWHM over that of a PSF-wide core (0.5 FWHM)",
+    "ring_1": "the same for 0.3–0.6 FWHM",
+    "ring_2": "the same for 0.6–0.9 FWHM",
+    "ring_3": "the same for 0.9–1.3 FWHM",
+    "ring_4": "the same for 1.3–2 FWHM",
+    "ring_5": "the same for 2–3 FWHM",
+    "brightest_pixel": "brightest pixel over the flux within 1 FWHM",
+    "asymmetry": "RMS difference from the stamp turned by 180° within 1 FWHM, in units of its signal and noise",
+    "outer_chi2": "mean square difference between 1.2 and 3 FWHM, in its own noise",
+    "pixels_above": "part of the pixels within 3 FWHM that are above +3σ",
+    "pixels_below": "the same below −3σ",
+    "row_excess": "largest |sum| of a row through the core, without the core, σ",
+    "column_excess": "the same for columns",
+    "difference_to_new": "flux of the difference over that of the new image within 1 FWHM, limited to ±3",
+    "new_significance": "arcsinh of the aperture S/N in the new image, 1 FWHM",
+    "reference_significance": "the same in the reference",
+    "reference_peak_distance": "from the candidate to the brightest pixel of the reference within 2 FWHM, FWHM",
+    "reference_concentration": "flux of the reference within 0.6 FWHM over that within 1.5 FWHM, 0 for a faint one",
+    "new_concentration": "the same in the new image",
+    "reference_correlation": "correlation of the difference with the reference within 1.5 FWHM",
+    "gradient_correlation": "largest correlation of the difference with a gradient of the reference within 1.5 FWHM",
+}
+_RINGS = ((0.0, 0.3), (0.3, 0.6), (0.6, 0.9), (0.9, 1.3), (1.3, 2.0), (2.0, 3.0))
+
+
+def features(candidates: Candidates) -> np.ndarray:
+    """The features of each candidate, (n, len(FEATURES)) float32, in the order of FEATURES; never NaN."""
+    table = candidates.table
+    columns = _of_diagnostics(table)
+    if len(table):
+        sign = np.where(table["is_negative"], -1.0, 1.0)[:, None, None]
+        usable = ~candidates.mask
+        size = candidates.mask.shape[1]
+        offset = np.arange(size) - size // 2
+        radius = np.hypot(offset[:, None], offset[None, :])[None] / table["fwhm"].astype(float)[:, None, None]
+        difference, noise = _flatten(sign * candidates.difference, usable, radius)
+        new, new_noise = _flatten(candidates.new, usable, radius)
+        reference, reference_noise = _flatten(candidates.reference, usable, radius)
+        columns |= _of_mask(candidates.mask, radius)
+        columns |= _of_difference(difference, noise, usable, radius)
+        columns |= _of_lines(difference / noise, usable, radius)
+        columns |= _of_images(new, reference, new_noise, reference_noise, radius)
+        columns |= _of_both(difference, new, reference, usable, radius)
+    result = np.zeros((len(table), len(FEATURES)), np.float32)
+    for position, name in enumerate(FEATURES):
+        if len(table):
+            result[:, position] = np.nan_to_num(columns[name], nan=0, posinf=1e4, neginf=-1e4)
+    return np.clip(result, -1e4, 1e4)
+
+
+def _flatten(stamps: np.ndarray, usable: np.ndarray, radius: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Stamps without their local median, 0 where unusable, and the noise (n, 1, 1) of their outer pixels."""
+    outer = usable & (radius > 2)
+    few = outer.sum(axis=(1, 2)) < 20
+    outer[few] = usable[few]
+    level = _medians(stamps, outer)
+    noise = 1.482602 * _medians(np.abs(stamps - level), outer)
+    return np.where(usable, stamps - level, 0), np.maximum(noise, 1e-6)
+
+
+def _medians(stamps: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Median (n, 1, 1) of the chosen pixels of each stamp."""
+    return masked_median(stamps.reshape(len(stamps), -1), where.reshape(len(stamps), -1), axis=1)[:, None, None]
+
+
+def _sum(stamps: np.ndarray, where: np.ndarray) -> np.ndarray:
+    return np.where(where, stamps, 0).sum(axis=(1, 2))
+
+
+def _mean(stamps: np.ndarray, where: np.ndarray) -> np.ndarray:
+    return _sum(stamps, where) / np.maximum(_sum(np.ones(1), where), 1)
+
+
+def _of_diagnostics(table: np.ndarray) -> dict[str, np.ndarray]:
+    snr = np.maximum(table["snr"].astype(float), 0.1)
+    strength = np.maximum(table["score_unsystematic"].astype(float), 1.0)
+    chi2 = np.maximum(table["psf_chi2"].astype(float), 1e-3)
+    plain = (
+        "is_negative fwhm centroid_distance elongation width_ratio negative_flux_fraction opposite_score dipole_ratio "
+        "cosmic_ratio psf_cosmic_ratio bad_pixel_count in_halo"
+    )
+    return {name: table[name].astype(float) for name in plain.split()} | {
+        "log_snr": np.log10(snr),
+        "unsystematic_ratio": strength / snr,
+        "log_psf_chi2": np.log10(chi2),
+        "psf_chi2_over_snr": np.sqrt(np.maximum(chi2 - 1, 0)) / snr,
+        "translient_ratio": table["translient"] / strength**2,
+        "translient_significance": (table["translient"] - strength**2) / strength,
+        "cosmic_absolute": table["cosmic_ratio"] * table["psf_cosmic_ratio"],
+    }
+
+
+def _of_mask(mask: np.ndarray, radius: np.ndarray) -> dict[str, np.ndarray]:
+    distance = np.where(mask, radius, np.inf).min(axis=(1, 2))
+    return {"masked_fraction": _mean(mask, radius <= 3), "mask_distance": np.minimum(distance, 3)}
+
+
+def _of_difference(
+    difference: np.ndarray, noise: np.ndarray, usable: np.ndarray, radius: np.ndarray
+) -> dict[str, np.ndarray]:
+    core = np.maximum(_mean(difference, usable & (radius <= 0.5)), noise[:, 0, 0])
+    found = {
+        f"ring_{k}": np.clip(_mean(difference, usable & (radius >= inner) & (radius < outer)) / core, -10, 10)
+        for k, (inner, outer) in enumerate(_RINGS)
+    }
+    near = usable & (radius <= 1)
+    count = np.maximum(near.sum(axis=(1, 2)), 1)
+    total = np.maximum(_sum(difference, near), noise[:, 0, 0] * np.sqrt(count))
+    turned = np.where(near & near[:, ::-1, ::-1], difference - difference[:, ::-1, ::-1], 0)
+    power = np.sqrt(_sum(difference**2, near) + noise[:, 0, 0] ** 2 * count)
+    outer = usable & (radius > 1.2) & (radius <= 3)
+    in_sigma = difference / noise
+    within = usable & (radius <= 3)
+    return found | {
+        "brightest_pixel": np.where(near, difference, 0).max(axis=(1, 2)) / total,
+        "asymmetry": np.sqrt((turned**2).sum(axis=(1, 2))) / power,
+        "outer_chi2": np.minimum(_mean(in_sigma**2, outer), 1e3),
+        "pixels_above": _mean(in_sigma > 3, within),
+        "pixels_below": _mean(in_sigma < -3, within),
+    }
+
+
+def _of_lines(in_sigma: np.ndarray, usable: np.ndarray, radius: np.ndarray) -> dict[str, np.ndarray]:
+    """Sums along the rows and columns that cross the core: bad columns, trails and bleeding."""
+    outside = usable & (radius > 1.3)
+    middle = radius.shape[1] // 2
+    through = radius[:, middle, :] <= 0.6
+    clipped = np.where(outside, np.clip(in_sigma, -5, 5), 0)
+    found = {}
+    for name, axis in (("row_excess", 2), ("column_excess", 1)):
+        excess = clipped.sum(axis=axis) / np.sqrt(np.maximum(outside.sum(axis=axis), 1))
+        found[name] = np.where(through, np.abs(excess), 0).max(axis=1)
+    return found
+
+
+def _of_images(
+    new: np.ndarray,
+    reference: np.ndarray,
+    new_noise: np.ndarray,
+    reference_noise: np.ndarray,
+    radius: np.ndarray,
+) -> dict[str, np.ndarray]:
+    found = {}
+    for name, stamps, noise in (("new", new, new_noise), ("reference", reference, reference_noise)):
+        near, core, wide = radius <= 1, radius <= 0.6, radius <= 1.5
+        spread = noise[:, 0, 0] * np.sqrt(near.sum(axis=(1, 2)))
+        significance = _sum(stamps, near) / spread
+        whole = np.maximum(_sum(stamps, wide), noise[:, 0, 0])
+        found[f"{name}_significance"] = np.arcsinh(significance)
+        found[f"{name}_concentration"] = np.where(significance > 3, np.clip(_sum(stamps, core) / whole, -2, 2), 0)
+    return found
+
+
+def _of_both(
+    difference: np.ndarray, new: np.ndarray, reference: np.ndarray, usable: np.ndarray, radius: np.ndarray
+) -> dict[str, np.ndarray]:
+    near, wide = usable & (radius <= 1), usable & (radius <= 1.5)
+    flux = _sum(difference, near)
+    of_new = _sum(new, near)
+    brightest = np.where(radius <= 2, reference, -np.inf).reshape(len(radius), -1).argmax(axis=1)
+    slope_y, slope_x = np.gradient(reference, axis=(1, 2))
+    along = [np.abs(_correlation(difference, slope, wide)) for slope in (slope_x, slope_y)]
+    return {
+        "difference_to_new": np.clip(flux / np.where(np.abs(of_new) < 1e-6, 1e-6, of_new), -3, 3),
+        "reference_peak_distance": np.take_along_axis(radius.reshape(len(radius), -1), brightest[:, None], axis=1)[
+            :, 0
+        ],
+        "reference_correlation": _correlation(difference, reference, wide),
+        "gradient_correlation": np.maximum(*along),
+    }
+
+
+def _correlation(first: np.ndarray, second: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Correlation coefficient (n,) of two stacks of stamps over the pixels `where`; 0 where one is constant."""
+    first = np.where(where, first - _mean(first, where)[:, None, None], 0)
+    second = np.where(where, second - _mean(second, where)[:, None, None], 0)
+    norm = np.sqrt((first**2).sum(axis=(1, 2)) * (second**2).sum(axis=(1, 2)))
+    return np.where(norm > 0, (first * second).sum(axis=(1, 2)) / np.where(norm > 0, norm, 1), 0)

@@ -1,0 +1,235 @@
+"""Build the PSF model from stars: fit each star, stack what is left over, and repeat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+from scipy.signal import savgol_filter
+
+from processing.algorithms.extraction import Sources
+from processing.algorithms.psf_model import MARGIN, PSFModel, PSFParameters, moffat_model, nodes, terms
+from processing.algorithms.psf_photometry import fit_stars
+from processing.algorithms.shapes import adaptive_moments
+from processing.algorithms.statistics import clipped_mean, mad_std, masked_median
+from processing.errors import NotEnoughStars
+
+_FEWEST = 5
+
+
+@dataclass(frozen=True)
+class _Stars:
+    """Stamps of the stars, (n, s, s), around their nearest pixels."""
+
+    rows: np.ndarray  # rows of the source list
+    px: np.ndarray
+    py: np.ndarray
+    data: np.ndarray
+    variance: np.ndarray
+    good: np.ndarray  # bool
+
+
+def fit_psf(
+    data: np.ndarray,
+    variance: np.ndarray,
+    mask: np.ndarray,
+    sources: Sources,
+    stars: np.ndarray,
+    parameters: PSFParameters,
+    *,
+    segmentation: np.ndarray | None = None,
+) -> PSFModel:
+    """Model the PSF of a background-subtracted image from the rows `stars` of its source list.
+
+    data, variance (ny, nx) float32 electrons and electrons²; mask (ny, nx) bool. With fewer than 5 usable stars the
+    result is a Moffat profile of the seeing. Raises NotEnoughStars where not even the seeing is known.
+    """
+    p = parameters
+    half = max(int(np.ceil(p.half_size * sources.fwhm)), 8) if sources.fwhm > 0 else 0
+    if half == 0:
+        raise NotEnoughStars(found=0, needed=1, purpose="PSF")
+    stars = stars[np.argsort(-sources.table["flux"][stars], kind="stable")][: p.max_stars]
+    cut = _cut(data, variance, mask, sources, stars, half=half, segmentation=segmentation)
+    if len(cut.rows) < _FEWEST:
+        return _moffat(sources.fwhm, data.shape, half)
+    ladder = 2 if len(cut.rows) >= p.stars_for_order_2 else 1 if len(cut.rows) >= p.stars_for_order_1 else 0
+    order = min(p.order, ladder) if ladder < 2 else p.order
+    model = _start(sources.fwhm, data.shape, half, order)
+    used = np.ones(len(cut.rows), bool)
+    for iteration in range(p.iterations):
+        x, y = sources.table["x"][cut.rows], sources.table["y"][cut.rows]
+        found = fit_stars(data, variance, mask, model, x, y, radius=p.fit_radius * sources.fwhm)
+        if iteration >= 2:
+            used = _consistent(cut, model, found, p)
+        model = _improved(model, cut, found, used & (found["flag"] != 1) & (found["flux"] > 0))
+    chi2 = float(np.median(found["chi2"][used])) if used.any() else 0.0
+    return PSFModel(
+        planes=model.planes, order=order, shape=model.shape, half_size=half,
+        fwhm=float(np.median([model.fwhm_at(*at) for at in _grid(data.shape)])),
+        n_stars=int(used.sum()), chi2=chi2,
+    )  # fmt: skip
+
+
+def _grid(shape: tuple[int, int]) -> list[tuple[float, float]]:
+    ny, nx = shape
+    return [(nx * fx, ny * fy) for fy in (0.2, 0.5, 0.8) for fx in (0.2, 0.5, 0.8)]
+
+
+def _start(fwhm: float, shape: tuple[int, int], half: int, order: int) -> PSFModel:
+    first = _moffat(fwhm, shape, half)
+    count = (order + 1) * (order + 2) // 2
+    planes = np.concatenate([first.planes, np.zeros((count - 1, *first.planes.shape[1:]), np.float32)])
+    return PSFModel(planes, order, shape, half, first.fwhm, 0, 0.0)
+
+
+def _moffat(seeing: float, shape: tuple[int, int], half: int) -> PSFModel:
+    """The Moffat profile whose adaptive width is `seeing`: that of the matched Gaussian is larger than its own FWHM.
+
+    Corrections of the core narrower than the smoothing of the planes are slow, so that at FWHM 2 px a start that is an
+    eighth too broad would still be 0.8 % too broad in the end.
+    """
+    stamp = moffat_model(seeing, shape, half_size=half).stamp(0, 0)
+    width = float(adaptive_moments(stamp, [half], [half], fwhm=seeing, radius=3)["fwhm"][0])
+    return moffat_model(seeing * seeing / width if width > 0 else seeing, shape, half_size=half)
+
+
+def _cut(
+    data: np.ndarray,
+    variance: np.ndarray,
+    mask: np.ndarray,
+    sources: Sources,
+    stars: np.ndarray,
+    *,
+    half: int,
+    segmentation: np.ndarray | None,
+) -> _Stars:
+    """Stamps with their local sky removed; pixels of neighbours and masked ones are not good."""
+    size, (ny, nx) = half + MARGIN + 1, data.shape
+    ring = size + 5
+    table = sources.table
+    px, py = (np.floor(table[name][stars] + 0.5).astype(int) for name in ("x", "y"))
+    inside = (px >= ring) & (py >= ring) & (px < nx - ring) & (py < ny - ring)
+    stars, px, py = stars[inside], px[inside], py[inside]
+    v, u = np.indices((2 * ring + 1, 2 * ring + 1)) - ring
+    annulus = (np.hypot(u, v) > half) & (np.hypot(u, v) <= half + 6)
+    core = slice(ring - size, ring + size + 1)
+    stamps, spreads, goods = [], [], []
+    for row, cx, cy in zip(stars, px, py):
+        box = (slice(cy - ring, cy + ring + 1), slice(cx - ring, cx + ring + 1))
+        good = ~mask[box]
+        if segmentation is not None:
+            other = (segmentation[box] != 0) & (segmentation[box] != row + 1)
+            good &= ~ndimage.binary_dilation(other, iterations=2)
+        stamp = data[box].astype(float)
+        sky = stamp[annulus & good]
+        level = float(clipped_mean(sky, sigma=3.0)) if sky.size > 20 else 0.0
+        stamps.append((stamp - level)[core, core])
+        spreads.append(variance[box][core, core])
+        goods.append(good[core, core])
+    shape = (len(stars), 2 * size + 1, 2 * size + 1)
+    return _Stars(
+        stars, px, py, np.reshape(stamps, shape), np.reshape(spreads, shape), np.reshape(goods, shape).astype(bool)
+    )
+
+
+def _consistent(cut: _Stars, model: PSFModel, found: np.ndarray, p: PSFParameters) -> np.ndarray:
+    """Stars whose χ² within 2 FWHM, with an error of the model of a few percent, is not far above the median."""
+    size = cut.data.shape[1] // 2
+    v, u = np.indices(cut.data.shape[1:]) - size
+    inner = np.hypot(u, v) < 2 * model.fwhm
+    chi2 = np.full(len(cut.rows), np.inf)
+    for k in np.flatnonzero((found["flag"] != 1) & (found["flux"] > 0)):
+        stamp = model.stamp(found["x"][k], found["y"][k], found["x"][k] - cut.px[k], found["y"][k] - cut.py[k], size)
+        expected = found["flux"][k] * stamp
+        good = inner & cut.good[k]
+        spread = cut.variance[k] + (p.model_error * expected) ** 2
+        chi2[k] = np.mean((cut.data[k] - expected)[good] ** 2 / spread[good]) if good.any() else np.inf
+    finite = np.isfinite(chi2)
+    limit = np.median(chi2[finite]) + 5 * max(mad_std(chi2[finite]), 0.03)
+    return chi2 < limit
+
+
+def _improved(model: PSFModel, cut: _Stars, found: np.ndarray, used: np.ndarray) -> PSFModel:
+    """The model plus the smoothed, robustly averaged residuals of the stars."""
+    u = nodes(model.half_size)
+    residual, weight = _residuals(model, cut, found, used, u)
+    x, y = found["x"][used], found["y"][used]
+    design = terms(x, y, model.shape, model.order)
+    snr = np.minimum(found["flux"][used] / np.maximum(found["flux_err"][used], 1e-9), 1000.0)
+    weight = weight * snr[:, None] ** 2
+    centred = residual - np.median(residual, axis=0)
+    weight = _without_outliers(centred, weight)
+    change = _solve(design, residual, weight)
+    weight = _without_outliers(residual - design @ change, weight)
+    change = _solve(design, residual, weight)
+    flat = _solve(design[:, :1], residual, weight)[0]
+    m = len(u)
+    planes = change.reshape(-1, m, m)
+    for axis in (1, 2):
+        planes = savgol_filter(planes, 5, 3, axis=axis, mode="nearest")
+    blend = np.clip((np.hypot(u[:, None], u[None, :]) / model.fwhm - 1.5) / 0.75, 0, 1)
+    wing = ndimage.gaussian_filter(flat.reshape(m, m), 3.0, mode="nearest")
+    planes = planes * (1 - blend)
+    planes[0] += blend * wing
+    better = PSFModel(
+        (model.planes + planes).astype(np.float32), model.order, model.shape, model.half_size, model.fwhm, 0, 0.0
+    )
+    return PSFModel(
+        (better.planes / better.plane_sums[0]).astype(np.float32),
+        model.order,
+        model.shape,
+        model.half_size,
+        model.fwhm,
+        0,
+        0.0,
+    )
+
+
+def _residuals(
+    model: PSFModel, cut: _Stars, found: np.ndarray, used: np.ndarray, u: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Residual (n, nodes) of each star in units of its flux, brought to the nodes, and the weight 0 or 1 of each."""
+    size = cut.data.shape[1] // 2
+    residuals, weights = [], []
+    for k in np.flatnonzero(used):
+        dx, dy = found["x"][k] - cut.px[k], found["y"][k] - cut.py[k]
+        stamp = model.stamp(found["x"][k], found["y"][k], dx, dy, size)
+        left = np.where(cut.good[k], cut.data[k] / found["flux"][k] - stamp, 0.0)
+        coefficients = ndimage.spline_filter(left, order=3, mode="nearest")
+        along_y, along_x = _taps(u + dy + size, 2 * size + 1), _taps(u + dx + size, 2 * size + 1)
+        residuals.append((along_y @ coefficients @ along_x.T).ravel())
+        near_y, near_x = np.abs(along_y) > 0.05, np.abs(along_x) > 0.05
+        spoiled = near_y.astype(float) @ (~cut.good[k]).astype(float) @ near_x.T.astype(float)
+        weights.append((spoiled < 0.5).ravel())
+    return np.array(residuals), np.array(weights, float)
+
+
+def _taps(position: np.ndarray, size: int) -> np.ndarray:
+    """Matrix (n, size) that evaluates a cubic spline with given coefficients at positions in pixels of a line."""
+    base = np.floor(position).astype(int)
+    t = position - base
+    u = 1 - t
+    values = (u**3 / 6, (4 - 6 * t**2 + 3 * t**3) / 6, (4 - 6 * u**2 + 3 * u**3) / 6, t**3 / 6)
+    matrix = np.zeros((len(position), size))
+    for shift, value in zip((-1, 0, 1, 2), values):
+        np.add.at(matrix, (np.arange(len(position)), np.clip(base + shift, 0, size - 1)), value)
+    return matrix
+
+
+def _without_outliers(residual: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Weights with those residuals put to 0 that lie more than 5 robust σ of their node from it."""
+    pull = np.abs(residual) * np.sqrt(weight)
+    typical = 1.4826 * masked_median(pull, weight > 0, axis=0)
+    return np.where(pull <= 5 * typical, weight, 0)
+
+
+def _solve(design: np.ndarray, residual: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Weighted least squares of each node over the stars: (terms, nodes); nodes without information stay 0."""
+    count = design.shape[1]
+    products = (design[:, :, None] * design[:, None, :]).reshape(len(design), -1)
+    normal = (weight.T @ products).reshape(-1, count, count)
+    right = (weight * residual).T @ design
+    trace = np.trace(normal, axis1=1, axis2=2)
+    normal = normal + (1e-6 * trace / count + 1e-12)[:, None, None] * np.eye(count)
+    return np.linalg.solve(normal, right[..., None])[..., 0].T

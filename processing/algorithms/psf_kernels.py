@@ -1,0 +1,147 @@
+"""Loops over stars of the PSF model, compiled once and cached. Import this module inside functions.
+
+The model is a set of cubic-spline coefficient planes on a grid of `step` nodes per pixel. Since a pixel is a whole
+number of nodes, a stamp is a weighted sum of 4 × 4 strided slices of a plane: the same weights serve every pixel of the
+stamp.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True)
+def spline_weights(t):
+    """Weights of the four cubic B-splines around a point at fraction `t`, and their derivatives."""
+    w, d = np.empty(4), np.empty(4)
+    u = 1.0 - t
+    w[0], w[1] = u * u * u / 6, (4 - 6 * t * t + 3 * t * t * t) / 6
+    w[2], w[3] = (4 - 6 * u * u + 3 * u * u * u) / 6, t * t * t / 6
+    d[0], d[1] = -u * u / 2, (-4 * t + 3 * t * t) / 2
+    d[2], d[3] = (4 * u - 3 * u * u) / 2, t * t / 2
+    return w, d
+
+
+@njit(cache=True)
+def combine(planes, terms):
+    """Σ_k terms[k] · planes[k], (m, m)."""
+    found = np.zeros(planes.shape[1:])
+    for k in range(planes.shape[0]):
+        if terms[k] != 0.0:
+            found += terms[k] * planes[k]
+    return found
+
+
+@njit(cache=True)
+def sample(plane, step, dx, dy, half, value, along_x, along_y):
+    """Stamp (2·half+1)² of a PSF displaced by (dx, dy) px, and its derivatives, into the three arrays."""
+    middle = (plane.shape[0] - 1) // 2
+    sx, sy = -dx * step, -dy * step
+    ix, iy = int(np.floor(sx)), int(np.floor(sy))
+    wx, gx = spline_weights(sx - ix)
+    wy, gy = spline_weights(sy - iy)
+    size = plane.shape[0]
+    for j in range(-half, half + 1):
+        for i in range(-half, half + 1):
+            row0, col0 = middle + j * step + iy - 1, middle + i * step + ix - 1
+            v = a = b = 0.0
+            if row0 >= 0 and col0 >= 0 and row0 + 3 < size and col0 + 3 < size:
+                for p in range(4):
+                    line = slope = 0.0
+                    for q in range(4):
+                        c = plane[row0 + p, col0 + q]
+                        line += wx[q] * c
+                        slope += gx[q] * c
+                    v += wy[p] * line
+                    a += wy[p] * slope
+                    b += gy[p] * line
+            value[j + half, i + half] = v
+            along_x[j + half, i + half] = -step * a
+            along_y[j + half, i + half] = -step * b
+
+
+@njit(cache=True)
+def accumulate(data, variance, mask, place, radius, slope, flux, norm, value, gx, gy, normal, right):
+    """Normal equations of (flux, dx, dy) within `radius` of a star, into `normal` and `right`; (pixels, χ²).
+
+    `place` = (px, py, dx, dy). `slope` is the flux where the position is free, 0 where it is held.
+    """
+    px, py, dx, dy = place
+    ny, nx = data.shape
+    half = value.shape[0] // 2
+    normal[:], right[:] = 0.0, 0.0
+    count, chi2 = 0, 0.0
+    row = np.empty(3)
+    for j in range(2 * half + 1):
+        for i in range(2 * half + 1):
+            r, c = py + j - half, px + i - half
+            if r < 0 or c < 0 or r >= ny or c >= nx or mask[r, c] or variance[r, c] <= 0:
+                continue
+            ax, ay = i - half - dx, j - half - dy
+            if ax * ax + ay * ay > radius * radius:
+                continue
+            w = 1.0 / variance[r, c]
+            row[0], row[1], row[2] = value[j, i] / norm, slope * gx[j, i] / norm, slope * gy[j, i] / norm
+            left = data[r, c] - flux * row[0]
+            count += 1
+            chi2 += w * left * left
+            for a in range(3):
+                right[a] += w * row[a] * left
+                for b in range(3):
+                    normal[a, b] += w * row[a] * row[b]
+    return count, chi2
+
+
+@njit(cache=True)
+def fit(data, variance, mask, planes, step, terms, norms, x, y, setup, found):
+    """Fit flux and position of every star by Gauss–Newton; `found` (n, 8): x, y, σx, σy, flux, σ, χ²/dof, flag.
+
+    setup = (radius px, move: 1 or 0, steps, largest displacement px). flag: 1 too few pixels, 2 moved to the limit.
+    """
+    radius, move, steps, limit = setup[0], setup[1] > 0, int(setup[2]), setup[3]
+    half = int(np.ceil(radius)) + 1
+    size = 2 * half + 1
+    value, gx, gy = np.zeros((size, size)), np.zeros((size, size)), np.zeros((size, size))
+    for star in range(x.size):
+        plane = combine(planes, terms[star])
+        px, py = int(np.floor(x[star] + 0.5)), int(np.floor(y[star] + 0.5))
+        dx, dy, flux = x[star] - px, y[star] - py, 0.0
+        x0, y0 = dx, dy
+        normal, right = np.zeros((3, 3)), np.zeros(3)
+        count, chi2, flag = 0, 0.0, 0
+        for iteration in range(steps + 1):
+            sample(plane, step, dx, dy, half, value, gx, gy)
+            free = move and iteration > 0
+            gains = flux if free else 0.0
+            count, chi2 = accumulate(
+                data, variance, mask, (px, py, dx, dy), radius, gains, flux, norms[star], value, gx, gy, normal, right
+            )
+            if count < 4 or normal[0, 0] <= 0:
+                flag = 1
+                break
+            if not free:
+                flux += right[0] / normal[0, 0]
+                continue
+            determinant = np.linalg.det(normal)
+            if not determinant > 0:
+                flag = 1
+                break
+            change = np.linalg.solve(normal, right)
+            flux += change[0]
+            dx += min(max(change[1], -0.3), 0.3)
+            dy += min(max(change[2], -0.3), 0.3)
+            if abs(dx - x0) > limit or abs(dy - y0) > limit:
+                dx, dy = min(max(dx, x0 - limit), x0 + limit), min(max(dy, y0 - limit), y0 + limit)
+                flag = 2
+            elif abs(change[1]) + abs(change[2]) < 1e-4:
+                break
+        found[star, 0], found[star, 1], found[star, 4] = px + dx, py + dy, flux
+        if flag == 1:
+            found[star, 4], found[star, 7] = 0.0, 1.0
+            continue
+        found[star, 5] = 1 / np.sqrt(normal[0, 0])
+        if move and normal[1, 1] > 0 and normal[2, 2] > 0:
+            found[star, 2], found[star, 3] = 1 / np.sqrt(normal[1, 1]), 1 / np.sqrt(normal[2, 2])
+        found[star, 6] = chi2 / max(count - (3 if move else 1), 1)
+        found[star, 7] = flag

@@ -1,0 +1,1 @@
+"""Scorers (real or bogus), one file each."""

@@ -1,0 +1,124 @@
+"""Statistics that outliers do not spoil: clipped means and spreads, modes, and the noise from pixel differences."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from scipy.stats import norm
+
+_MOST_PAIRS = 600_000  # pixel pairs are enough for the noise to 0.1 %
+_QUANTILE_SAMPLE = 100_000
+
+
+def truncation_factor(sigma: float) -> float:
+    """Standard deviation of a unit Gaussian cut at ± `sigma`: what clipping leaves of the spread of pure noise."""
+    return float(np.sqrt(1 - 2 * sigma * norm.pdf(sigma) / (norm.cdf(sigma) - norm.cdf(-sigma))))
+
+
+def clipped_mean(
+    values: np.ndarray, *, sigma: float = 3.0, iterations: int = 5, axis: int | tuple[int, ...] | None = None
+) -> float | np.ndarray:
+    """Mean of the values within `sigma` standard deviations of it, along `axis` (all axes for None).
+
+    NaN are left out; NaN is returned where nothing is left. The first centre is the median, every later one
+    the mean: on integer data the median is quantised and the mean is not.
+    """
+    return _clipped(values, sigma, iterations, axis)[0]
+
+
+def clipped_std(
+    values: np.ndarray, *, sigma: float = 3.0, iterations: int = 5, axis: int | tuple[int, ...] | None = None
+) -> float | np.ndarray:
+    """Standard deviation of the values that `clipped_mean` averages.
+
+    Corrected for what the clipping takes away from Gaussian noise.
+    """
+    return _clipped(values, sigma, iterations, axis)[1]
+
+
+def mad_std(values: np.ndarray) -> float:
+    """1.4826 times the median absolute deviation; not for integer data, where it moves in steps. NaN of nothing."""
+    values = np.asarray(values, float).ravel()
+    if values.size == 0:
+        return float("nan")
+    return float(np.median(np.abs(values - np.median(values))) / norm.ppf(0.75))
+
+
+def masked_median(values: np.ndarray, where: np.ndarray, axis: int) -> np.ndarray:
+    """Median along `axis` of the values chosen by `where` (bool, of the same shape), float64; 0 where none is.
+
+    One sort of float32: several times faster than the median of an array with NaN.
+    """
+    ordered = np.sort(np.where(where, values, np.inf).astype(np.float32), axis=axis)
+    count = np.expand_dims(where.sum(axis=axis), axis)
+    last = np.minimum(count // 2, values.shape[axis] - 1)
+    low = np.take_along_axis(ordered, np.maximum(count - 1, 0) // 2, axis=axis)
+    high = np.take_along_axis(ordered, last, axis=axis)
+    return np.squeeze(np.where(count > 0, 0.5 * (low + high), 0).astype(float), axis)
+
+
+def half_sample_mode(values: np.ndarray) -> float:
+    """The mode of a sample by repeatedly keeping its densest half (Bickel & Frühwirth 2006). NaN of nothing."""
+    values = np.sort(np.asarray(values, float).ravel())
+    if values.size == 0:
+        return float("nan")
+    while values.size > 3:
+        size = (values.size + 1) // 2
+        widths = values[size - 1 :] - values[: values.size - size + 1]
+        start = int(np.argmin(widths))
+        values = values[start : start + size]
+    if values.size == 3:
+        low, high = values[1] - values[0], values[2] - values[1]
+        values = values[:2] if low < high else values[1:] if high < low else values[1:2]
+    return float(values.mean())
+
+
+def difference_noise(data: np.ndarray, mask: np.ndarray, lag: int = 4) -> float:
+    """Noise of one pixel of `data` (ny, nx) from differences of unmasked pixels `lag` columns apart.
+
+    4σ-clipped standard deviation of the differences over √2: blind to gradients and, unlike the median absolute
+    deviation, unbiased on integer data. NaN when no pair is unmasked.
+    """
+    rows = max(1, data.size // _MOST_PAIRS)
+    data, mask = data[::rows], mask[::rows]
+    usable = ~(mask[:, lag:] | mask[:, :-lag])
+    differences = data[:, lag:][usable].astype(np.float64) - data[:, :-lag][usable]
+    return float(clipped_std(differences, sigma=4.0) / np.sqrt(2))
+
+
+def _clipped(values, sigma, iterations, axis):
+    values = np.asarray(values)
+    if values.dtype.kind != "f":
+        values = values.astype(np.float64)
+    if axis is None:
+        centre, spread = _clip(values[np.isfinite(values)], sigma, iterations, None)
+        return float(centre), float(spread)
+    return _clip(values, sigma, iterations, axis)
+
+
+def _clip(values, sigma, iterations, axis):
+    if values.size == 0:
+        return np.nan, np.nan
+    factor = truncation_factor(sigma)
+    low, centre, high = _quantiles(values, axis)
+    spread = (high - low) / 2
+    count = None
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for _ in range(iterations):
+            within = np.abs(values - centre) <= sigma * spread
+            before, count = count, np.count_nonzero(within, axis=axis, keepdims=True)
+            centre = np.sum(values, axis=axis, keepdims=True, where=within, dtype=np.float64) / count
+            square = np.sum((values - centre) ** 2, axis=axis, keepdims=True, where=within, dtype=np.float64)
+            spread = np.sqrt(square / count) / factor
+            if before is not None and np.array_equal(before, count):
+                break
+    return np.squeeze(centre, axis), np.squeeze(spread, axis)
+
+
+def _quantiles(values, axis):
+    if axis is None and values.size > 2 * _QUANTILE_SAMPLE:
+        values = values[:: values.size // _QUANTILE_SAMPLE]  # only the start of the clipping
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN slice", RuntimeWarning)
+        return np.nanpercentile(values, [15.87, 50, 84.13], axis=axis, keepdims=True)

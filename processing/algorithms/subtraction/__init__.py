@@ -1,0 +1,1 @@
+"""Subtraction methods, one file each."""

@@ -1,0 +1,153 @@
+"""Tiles of an image and their Fourier transforms: small enough for one PSF each, with a border against wrap-around."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import fft
+
+
+def power(spectrum: np.ndarray) -> np.ndarray:
+    """|spectrum|^2, float32."""
+    return spectrum.real**2 + spectrum.imag**2
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """Nearly equal tiles with a border that keeps the wrap-around of an FFT out of them."""
+
+    shape: tuple[int, int]  # (ny, nx) px
+    counts: tuple[int, int]  # tiles along y, along x
+    half: int  # px, half size of the PSF stamps
+    fft_shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, shape: tuple[int, int], tile: int, half: int) -> Tiling:
+        """Tiles of about `tile` px for PSF stamps of half size `half`."""
+        counts = tuple(max(1, round(size / tile)) for size in shape)
+        sizes = (-(-size // count) for size, count in zip(shape, counts))
+        return cls(tuple(shape), counts, half, tuple(fft.next_fast_len(s + 4 * half, real=True) for s in sizes))
+
+    @staticmethod
+    def edges(size: int, count: int) -> np.ndarray:
+        """First pixel of each tile along an axis, and the end of the last."""
+        return np.round(np.linspace(0, size, count + 1)).astype(int)
+
+    @property
+    def border(self) -> int:
+        """Pixels around a tile that its filters reach."""
+        return 2 * self.half
+
+    def cores(self) -> list[tuple[int, int, slice, slice]]:
+        """Row and column of every tile, and the pixels that it covers."""
+        ys, xs = (self.edges(size, count) for size, count in zip(self.shape, self.counts))
+        return [
+            (i, j, slice(int(ys[i]), int(ys[i + 1])), slice(int(xs[j]), int(xs[j + 1])))
+            for i in range(self.counts[0])
+            for j in range(self.counts[1])
+        ]
+
+    def window(self, plane: np.ndarray, core: tuple[slice, slice], outside: float) -> np.ndarray:
+        """The part of a plane for the FFT of a tile: from `border` pixels before it; off the plane is `outside`."""
+        starts = [part.start - self.border for part in core]
+        ends = [start + size for start, size in zip(starts, self.fft_shape)]
+        inside = tuple(slice(max(a, 0), min(b, size)) for a, b, size in zip(starts, ends, plane.shape))
+        if all(part.stop - part.start == size for part, size in zip(inside, self.fft_shape)):
+            return plane[inside]
+        cut = np.full(self.fft_shape, outside, np.float32)
+        cut[tuple(slice(part.start - a, part.stop - a) for part, a in zip(inside, starts))] = plane[inside]
+        return cut
+
+
+@dataclass(frozen=True)
+class Transforms:
+    """Fourier transforms of the tiles of a tiling; spectra are half planes (rfft2), complex64."""
+
+    tiling: Tiling
+    workers: int = 1
+    kappa_x: np.ndarray = field(init=False)  # (nx // 2 + 1,), radian / px
+    kappa_y: np.ndarray = field(init=False)  # (ny, 1)
+    half_plane: np.ndarray = field(init=False)  # (nx // 2 + 1,), how often a column counts in the full plane
+
+    def __post_init__(self) -> None:
+        ny, nx = self.tiling.fft_shape
+        kappa_x, kappa_y = 2 * np.pi * fft.rfftfreq(nx), 2 * np.pi * fft.fftfreq(ny)
+        twice = np.full(kappa_x.size, 2.0)
+        twice[0] = 1
+        # The derivative of the Nyquist frequency of a real image is not real: it is left out.
+        if nx % 2 == 0:
+            kappa_x[-1], twice[-1] = 0, 1
+        if ny % 2 == 0:
+            kappa_y[ny // 2] = 0
+        for name, value in (("kappa_x", kappa_x), ("kappa_y", kappa_y[:, None]), ("half_plane", twice)):
+            object.__setattr__(self, name, value.astype(np.float32))
+
+    def forward(self, window: np.ndarray) -> np.ndarray:
+        """Spectrum of a window of `Tiling.window`."""
+        return fft.rfft2(window, workers=self.workers)
+
+    def spectrum(self, stamp: np.ndarray) -> np.ndarray:
+        """Transform of an odd stamp with its middle pixel at [0, 0]."""
+        plane = np.zeros(self.tiling.fft_shape, np.float32)
+        h, w = stamp.shape[0] // 2, stamp.shape[1] // 2
+        plane[: h + 1, : w + 1] = stamp[h:, w:]
+        plane[-h:, : w + 1] = stamp[:h, w:]
+        plane[: h + 1, -w:] = stamp[h:, :w]
+        plane[-h:, -w:] = stamp[:h, :w]
+        return fft.rfft2(plane, workers=self.workers)
+
+    def columns(self, spectrum: np.ndarray, rows: slice | np.ndarray) -> np.ndarray:
+        """Transform back along y only and keep some rows; filters that depend on kappa_x alone may still follow."""
+        return fft.ifft(spectrum, axis=0, workers=self.workers)[rows]
+
+    def rows(self, columns: np.ndarray) -> np.ndarray:
+        """Transform back along x what `columns` gave."""
+        return fft.irfft(columns, n=self.tiling.fft_shape[1], axis=1, workers=self.workers)
+
+    def squared(self, spectrum: np.ndarray) -> np.ndarray:
+        """Spectrum of the square of a kernel that reaches no farther than the border."""
+        ny, nx = self.tiling.fft_shape
+        reach = np.arange(-self.tiling.border, self.tiling.border + 1)
+        spread = np.zeros((ny, nx // 2 + 1), np.complex64)
+        spread[reach] = fft.rfft(self.rows(self.columns(spectrum, reach)) ** 2, axis=1, workers=self.workers)
+        return fft.fft(spread, axis=0, overwrite_x=True, workers=self.workers)
+
+    def stamp(self, spectrum: np.ndarray) -> np.ndarray:
+        """The middle of a kernel, (2 half + 1, 2 half + 1)."""
+        reach = np.arange(-self.tiling.half, self.tiling.half + 1)
+        return self.rows(self.columns(spectrum, reach))[:, reach]
+
+    def mean(self, half: np.ndarray) -> float:
+        """The mean over the full plane of a real, even quantity given on the half plane."""
+        ny, nx = self.tiling.fft_shape
+        return float(np.dot(half.sum(axis=0, dtype=np.float64), self.half_plane) / (ny * nx))
+
+
+@dataclass(frozen=True)
+class Core:
+    """Back transforms of one tile without its border."""
+
+    transforms: Transforms
+    size: tuple[int, int]
+
+    def pixels(self, spectrum: np.ndarray) -> np.ndarray:
+        """The pixels of the tile."""
+        return self.from_columns(self.columns(spectrum))
+
+    def columns(self, spectrum: np.ndarray) -> np.ndarray:
+        """The first half of `pixels`."""
+        border = self.transforms.tiling.border
+        return self.transforms.columns(spectrum, slice(border, border + self.size[0]))
+
+    def from_columns(self, columns: np.ndarray) -> np.ndarray:
+        """The second half of `pixels`."""
+        border = self.transforms.tiling.border
+        return self.transforms.rows(columns)[:, border : border + self.size[1]]
+
+    def with_gradient(self, spectrum: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The pixels and their derivatives along x and y."""
+        columns = self.columns(spectrum)
+        along_x = self.from_columns((1j * self.transforms.kappa_x) * columns)
+        along_y = self.pixels((1j * self.transforms.kappa_y) * spectrum)
+        return self.from_columns(columns), along_x, along_y

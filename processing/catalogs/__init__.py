@@ -1,0 +1,1 @@
+"""Star catalogues: one file each; a new file here adds one."""

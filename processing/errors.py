@@ -1,0 +1,73 @@
+"""Expected failures. Each has a sentence for people and `details` for the report of the CCD."""
+
+from __future__ import annotations
+
+
+class StepError(Exception):
+    """An expected failure; `message` is a template that `details` fill."""
+
+    message = "The step could not finish: {reason}"
+
+    def __init__(self, **details: object) -> None:
+        self.details = details
+        super().__init__(self.message.format_map(_Missing(details)))
+
+    def __reduce__(self):
+        return (_rebuild, (type(self), self.details))
+
+
+class _Missing(dict):
+    def __missing__(self, key: str) -> str:
+        return "?"
+
+
+def _rebuild(cls: type[StepError], details: dict) -> StepError:
+    return cls(**details)
+
+
+class BadInput(StepError):
+    message = "{what}: {reason}"
+
+
+class NotEnoughStars(StepError):
+    message = "{found} stars found, {needed} needed ({purpose})"
+
+
+class NoSolution(StepError):
+    """Astrometry that is not trustworthy."""
+
+    message = "no trustworthy astrometric solution: {reason}"
+
+
+class NoOverlap(StepError):
+    message = "the two images overlap by {fraction:.0%}, {needed:.0%} needed"
+
+
+class NoReference(StepError):
+    message = "no reference for filter {filter} at ra {ra:.4f}, dec {dec:.4f}: {reason}"
+
+
+class EmptyCatalog(StepError):
+    message = "the star catalogue {catalog} has {found} stars here, {needed} needed: {hint}"
+
+
+class MissingCalibrator(StepError):
+    message = "no {kind} frame for {instrument} {section} {filter} on MJD {mjd:.2f}: {hint}"
+
+
+class BadPixels(StepError):
+    message = "{fraction:.0%} of the pixels of {what} are unusable; are the saturation level and the flag image right?"
+
+
+class Killed(StepError):
+    """The process of a CCD ended before it closed its report."""
+
+    message = "{reason}"
+
+
+class Interrupted(StepError):
+    message = "interrupted; what was finished is kept, run it again to go on from there"
+
+
+class DatabaseLost(StepError):
+    message = "the database could not be used: {reason}; nothing of this step was kept, run it again"

@@ -1,0 +1,1 @@
+"""Instruments: one file each; a new file here adds one."""

@@ -1,0 +1,205 @@
+"""What an instrument must say: how its files are read, which CCDs it has, which filters it knows."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from astropy.io import fits
+from astropy.time import Time
+
+from processing.algorithms.overscan import Amplifier
+from processing.errors import BadInput, EmptyCatalog
+from processing.plugins import Plugin
+
+_COLORS = {"u": ("u", "g"), "g": ("g", "r"), "r": ("g", "r"), "i": ("r", "i"), "z": ("i", "z"), "y": ("z", "y")}
+MAX_BYTES = 20_000_000_000  # of an unpacked raw file
+
+
+@dataclass(frozen=True)
+class Section:
+    """One CCD of an instrument."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class ExposureFacts:
+    """What the row of an exposure says."""
+
+    name: str
+    kind: str  # science, bias, dark or flat
+    mjd: float  # start, UTC
+    exposure_time: float  # s
+    filter: str  # short name; empty when it varies
+    ra: float  # ICRS degrees
+    dec: float
+    header: dict[str, Any] = field(default_factory=dict)  # all that reading the file again needs, as plain JSON
+    filters: dict[str, str] = field(default_factory=dict)  # of each section, where they differ
+    airmass: float | None = None
+    target: str = ""
+    project: str = ""
+    companions: dict[str, Path] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RawSection:
+    """The raw pixels of one CCD and what is needed to calibrate them."""
+
+    section: str
+    filter: str
+    data: np.ndarray  # (ny, nx) as read, ADU
+    amplifiers: tuple[Amplifier, ...]
+    wcs: fits.Header  # rough, for the trimmed image
+    pedestal: float = 0.0  # ADU that were added to every pixel
+    weight: np.ndarray | None = None  # (ny, nx) electron⁻², where the file brings one
+    flags: np.ndarray | None = None  # (ny, nx) uint16 of PixelFlag, where the file brings them
+    done: tuple[str, ...] = ()  # corrections that were made before the file came here
+
+
+class Instrument(Plugin):
+    """A camera at a telescope. A member's fields are options of reading its files (`--set instrument.gain=…`)."""
+
+    package = "processing.instruments"
+    required: ClassVar[tuple[str, ...]] = ()  # kinds of calibration frames without which its data are no use
+    filters: ClassVar[tuple[str, ...]] = ()  # short names; empty: any
+
+    def read_exposure(self, path: Path) -> ExposureFacts:
+        """Facts of a raw file, from its headers alone. BadInput says what is wrong with it.
+
+        Pixels are read by the process of a CCD only: a damaged file can take the process with it that unpacks them.
+        """
+        raise NotImplementedError
+
+    def sections(self, path: Path, header: Mapping[str, Any]) -> list[Section]:
+        """The CCDs of an exposure; `header` is that of its facts."""
+        return [Section(name) for name in header["sections"]]
+
+    def read_section(
+        self, path: Path, companions: Mapping[str, Path], header: Mapping[str, Any], section: str
+    ) -> RawSection:
+        """The raw pixels of one CCD."""
+        raise NotImplementedError
+
+    def short_filter(self, text: str) -> str:
+        """The short name of a filter as headers write it; BadInput for one that the instrument does not have."""
+        short = str(text).strip().split(" ")[0]
+        if self.filters and short not in self.filters:
+            raise BadInput(what=f"filter '{text}'", reason=f"{self.name} has {', '.join(self.filters)}")
+        return short
+
+    def catalog_magnitude(self, stars: np.ndarray, band: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Magnitudes of catalogue stars in the instrument's `band`, their errors, a colour (NaN: unknown): (n,) each.
+
+        Raises EmptyCatalog where the catalogue has no magnitudes in the band.
+        """
+        names = stars.dtype.names
+        if f"mag_{band}" not in names:
+            has = ", ".join(name.removeprefix("mag_") for name in names if name.startswith("mag_")) or "none"
+            hint = f"it has no magnitudes in filter '{band}' (it has {has}); import one that has, or name the filter so"
+            raise EmptyCatalog(catalog="at hand", found=0, needed=1, hint=hint)
+        mag = stars[f"mag_{band}"].astype(float)
+        error = stars[f"err_{band}"].astype(float) if f"err_{band}" in names else np.full(len(mag), 0.02)
+        blue, red = (f"mag_{name}" for name in _COLORS.get(band, ("", "")))
+        known = {blue, red} <= set(names)
+        color = stars[blue].astype(float) - stars[red].astype(float) if known else np.full(len(mag), np.nan)
+        return mag, error, color
+
+
+@contextlib.contextmanager
+def open_fits(path: Path, *, new: bool = False) -> Iterator[fits.HDUList]:
+    """The HDUs of a file. BadInput where it is missing, not FITS, or cut short; a `new` one is unpacked to its end."""
+    if not Path(path).is_file():
+        raise BadInput(what=str(path), reason="there is no such file")
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message=".*truncated.*")
+            if new and Path(path).suffix == ".gz":
+                _unpack(path)
+            hdus = fits.open(path, memmap=False, lazy_load_hdus=False)
+            for card in (card for hdu in hdus for card in hdu.header.cards):
+                card.verify("silentfix+ignore")  # e.g. NaN, which is no number in FITS: it becomes text
+    except Exception as error:  # what a damaged file raises is not foreseeable
+        said = " ".join(str(error).split()).split(". ")[0].rstrip(".")[:150]  # what follows is advice for programmers
+        reason = f"it cannot be read as FITS: {said}; is it whole, and a FITS image? fetch it again"
+        raise BadInput(what=str(path), reason=reason) from error
+    with hdus:
+        yield hdus
+
+
+def _unpack(path: Path) -> None:
+    """Read a gzip file to its end, where its checksum is; a header alone does not show that the rest is missing."""
+    size = 0
+    with gzip.open(path) as file:
+        while chunk := file.read(1 << 20):
+            size += len(chunk)
+            if size > MAX_BYTES:
+                raise ValueError(f"unpacked it is larger than {MAX_BYTES / 1e9:.0f} GB")
+
+
+def image_data(hdu: Any, path: Path) -> np.ndarray:
+    """The pixels of an image HDU, (ny, nx). BadInput where they cannot be read or are no picture."""
+    try:
+        data = hdu.data
+    except Exception as error:  # what a damaged file raises is not foreseeable
+        reason = f"its pixels cannot be read: {' '.join(str(error).split())[:150]}; is the file whole? fetch it again"
+        raise BadInput(what=f"{path} [{hdu.name or 'first image'}]", reason=reason) from error
+    if data is None or data.squeeze().ndim != 2:
+        raise BadInput(what=str(path), reason="there is no two-dimensional image in it")
+    return data.squeeze()
+
+
+def images_of(hdus: fits.HDUList, path: Path) -> list[Any]:
+    """The HDUs with two-dimensional images. BadInput where there is none."""
+    found = [hdu for hdu in hdus if hdu.is_image and sum(size > 1 for size in hdu.shape) == 2]
+    if not found:
+        raise BadInput(what=str(path), reason="there is no two-dimensional image in it")
+    return found
+
+
+def keyword(header: Mapping[str, Any], names: Sequence[str], path: Path, hint: str, kind: type = float) -> Any:
+    """The first of the keywords `names` that is there, as `kind`; BadInput names the keyword and how to supply it."""
+    for name in names:
+        value = header.get(name)
+        if value is None or str(value).strip() == "":
+            continue
+        try:
+            found = kind(value)
+        except (TypeError, ValueError):
+            found = np.nan
+        if kind is float and not np.isfinite(found):
+            raise BadInput(what=str(path), reason=f"the keyword {name} = {value!r} is not a number; {hint}")
+        return found
+    others = f" (nor {', '.join(names[1:])})" if len(names) > 1 else ""
+    raise BadInput(what=str(path), reason=f"the header has no keyword {names[0]}{others}; {hint}")
+
+
+def mjd_of(header: Mapping[str, Any], path: Path, hint: str) -> float:
+    """MJD (UTC) at the start of the exposure from MJD-OBS, or DATE-OBS with a time."""
+    if header.get("MJD-OBS") is not None:
+        return keyword(header, ["MJD-OBS"], path, hint)
+    text = keyword(header, ["DATE-OBS", "DATE-BEG"], path, hint, str).strip()
+    if "T" not in text:
+        also = f"DATE-OBS = {text!r} has no time; {hint}"
+        text += "T" + keyword(header, ["TIME-OBS", "UT", "UTC-OBS", "UTSTART", "TIME"], path, also, str).strip()
+    try:
+        return float(Time(text, format="isot", scale="utc").mjd)
+    except ValueError as error:
+        reason = f"the keyword DATE-OBS = {text!r} is no date like 2026-11-22T03:04:05; {hint}"
+        raise BadInput(what=str(path), reason=reason) from error
+
+
+def stem_of(path: Path) -> str:
+    """The name of a raw file without its endings."""
+    name = Path(path).name
+    for ending in (".gz", ".fz", ".bz2"):
+        name = name.removesuffix(ending)
+    for ending in (".fits", ".fit", ".fts", ".FITS", ".FIT"):
+        name = name.removesuffix(ending)
+    return name

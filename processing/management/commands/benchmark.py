@@ -1,0 +1,33 @@
+"""Run a benchmark of the repository."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from argparse import REMAINDER, ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+FOLDER = Path("tests") / "benchmarks"
+
+
+class Command(BaseCommand):
+    help = "Run a benchmark: `manage.py benchmark ccd` times one large CCD from raw pixels to alerts, step by step."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("name", help=f"A file of {FOLDER}, without its ending.")
+        parser.add_argument("arguments", nargs=REMAINDER, help="Its own options; --help lists them.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        base = Path(settings.BASE_DIR)
+        known = sorted(path.stem for path in (base / FOLDER).glob("*.py") if not path.stem.startswith("_"))
+        if options["name"] not in known:
+            raise CommandError(f"no benchmark '{options['name']}'; there are: {', '.join(known) or 'none'}")
+        module = ".".join([*FOLDER.parts, options["name"]])
+        done = subprocess.run([sys.executable, "-m", module, *options["arguments"]], cwd=base, check=False)
+        if done.returncode:
+            raise CommandError(f"the benchmark ended with exit status {done.returncode}")

@@ -1,0 +1,6 @@
+from processing.management.step_command import StepCommand
+from processing.steps.photocal import PhotoCal
+
+
+class Command(StepCommand):
+    step = PhotoCal

@@ -1,0 +1,6 @@
+from processing.management.step_command import StepCommand
+from processing.steps.preprocessing import Preprocessing
+
+
+class Command(StepCommand):
+    step = Preprocessing

@@ -1,0 +1,37 @@
+"""The whole system on one screen: which steps, in which order."""
+
+from __future__ import annotations
+
+from processing.steps.alerting import Alerting
+from processing.steps.astrocal import AstroCal
+from processing.steps.calibrating import BiasMaking, FlatMaking
+from processing.steps.coaddition import Coaddition
+from processing.steps.cutting import Cutting
+from processing.steps.detection import Detection
+from processing.steps.extraction import Extraction
+from processing.steps.fakeanalysis import FakeAnalyzing
+from processing.steps.fakeinjection import FakeInjection
+from processing.steps.measuring import Measuring
+from processing.steps.photocal import PhotoCal
+from processing.steps.preprocessing import Preprocessing
+from processing.steps.referencing import Referencing
+from processing.steps.scoring import Scoring
+from processing.steps.subtraction import Subtraction
+
+SCIENCE = (
+    Preprocessing,
+    Extraction,
+    AstroCal,
+    PhotoCal,
+    Referencing,
+    Subtraction,
+    Detection,
+    Cutting,
+    Measuring,
+    Scoring,
+    Alerting,
+)
+COADD = (Coaddition, Extraction, AstroCal, PhotoCal)
+FAKES = (FakeInjection, Subtraction, Detection, Cutting, Measuring, Scoring, FakeAnalyzing)
+CALIBRATION = (BiasMaking, FlatMaking)
+STEPS = tuple(dict.fromkeys((*CALIBRATION, *SCIENCE, *COADD, *FAKES)))

@@ -1,0 +1,72 @@
+"""Alerts to a Kafka broker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from django.conf import settings
+
+from processing.parameters import param
+from processing.senders.base import Delivery, Packet, Sender
+
+MOST_WAITING = 1000  # messages on the way; more would fill memory
+
+
+class KafkaSender(Sender):
+    """One message an alert; the key is the object, so that its alerts stay in order.
+
+    A message counts as sent when every in-sync replica has it. Credentials come from the settings
+    (`KAFKA_USERNAME`, `KAFKA_PASSWORD`), never from the configuration.
+    """
+
+    name = "kafka"
+
+    servers: str = param("localhost:9092", critical=False, help="host:port, several separated by commas.")
+    topic: str = param(
+        "seechange-{year:04d}{month:02d}{day:02d}", critical=False, help="Topic; {year}, {month}, {day} are filled in."
+    )
+    timeout: float = param(30.0, gt=0, unit="s", critical=False, help="What takes longer counts as not sent.")
+    options: dict[str, str] = param({}, critical=False, help="Further options of librdkafka.")
+
+    def send(self, packets: Sequence[Packet]) -> Iterable[Delivery]:
+        found = {packet.id: Delivery(packet.id, ok=False, error="no answer from the broker") for packet in packets}
+
+        def note(key: str, error: KafkaError | None, message: Message) -> None:
+            place = "" if error else f"{message.topic()}[{message.partition()}]@{message.offset()}"
+            found[key] = Delivery(key, ok=error is None, where=place, error=str(error or ""))
+
+        try:
+            producer = Producer(self._settings())
+        except KafkaException as error:
+            return [Delivery(packet.id, ok=False, error=str(error)) for packet in packets]
+        for packet in packets:
+            try:
+                self._produce(producer, packet, partial(note, packet.id))
+            except (KafkaException, BufferError) as error:  # e.g. larger than the broker takes; the others go on
+                found[packet.id] = Delivery(packet.id, ok=False, error=str(error))
+        producer.flush(self.timeout + 1)
+        return list(found.values())
+
+    def _produce(self, producer: Producer, packet: Packet, note: Callable[[Any, Message], None]) -> None:
+        day = packet.created
+        topic = self.topic.format(year=day.year, month=day.month, day=day.day)
+        headers = {"alertId": packet.id}
+        if len(producer) >= MOST_WAITING:
+            producer.flush(self.timeout)
+        producer.produce(topic, value=packet.payload, key=packet.topic_key, headers=headers, on_delivery=note)
+        producer.poll(0)
+
+    def _settings(self) -> dict[str, object]:
+        return {
+            "bootstrap.servers": self.servers,
+            "enable.idempotence": True,
+            "acks": "all",
+            "linger.ms": 50,
+            "compression.type": "zstd",
+            "delivery.timeout.ms": int(1000 * self.timeout),
+            **settings.SEECHANGE_KAFKA,
+            **self.options,
+        }

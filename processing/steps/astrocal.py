@@ -1,0 +1,64 @@
+"""Astrometric calibration: from pixels to the sky."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from processing.algorithms.wcs_fit import AstrometryParameters, PixelStars, SkyStars, solve_wcs, wcs_from_header
+from processing.catalogs.base import StarCatalogSource
+from processing.instruments.base import Instrument
+from processing.parameters import Parameters, param
+from processing.providers import StarCatalog
+from processing.step import Step
+from products.models import CoaddImage, ScienceImage, SourceList, WorldCoordinates
+
+
+class AstroCalParameters(Parameters):
+    catalog: StarCatalogSource = param(
+        "local", help="Star catalogue: 'local' is any imported one that covers the image."
+    )
+    catalog_margin_arcsec: float = param(90.0, ge=0, unit="arcsec", help="Look for stars so far beyond the image.")
+    catalog_min_cover: float = param(0.5, ge=0, le=1, help="Part of the image that an imported catalogue must cover.")
+    faintest: float = param(21.5, unit="mag", help="Faintest catalogue stars to use.")
+    min_snr: float = param(10.0, ge=0, help="Sources with a smaller S/N are not matched.")
+    solution: AstrometryParameters = param(AstrometryParameters(), help="How the solution is found and fitted.")
+
+
+class AstroCal(Step):
+    """Match the sources of an image with catalogue stars and fit the WCS."""
+
+    name = "astrocal"
+    version = (1, 0, 0)
+    parameters: AstroCalParameters
+
+    def run(
+        self, image: ScienceImage | CoaddImage, sources: SourceList, catalog: StarCatalog, instrument: Instrument
+    ) -> WorldCoordinates:
+        self._warnings: list[str] = []
+        table = sources.table
+        good = (table["snr"] >= self.parameters.min_snr) & ~table["is_masked"] & ~table["is_saturated"]
+        good &= table["flux"] > 0
+        table = table[good]
+        mag, _, _ = instrument.catalog_magnitude(catalog.table, image.filter)
+        bright = np.isfinite(mag) & (mag < self.parameters.faintest) & catalog.table["is_star"].astype(bool)
+        stars = catalog.table[bright]
+        found = solve_wcs(
+            PixelStars(table["x"], table["y"], table["flux"], np.hypot(table["x_err"], table["y_err"])),
+            SkyStars(stars["ra"], stars["dec"], mag[bright]),
+            wcs_from_header(image.wcs_header),
+            image.shape,
+            self.parameters.solution,
+        )
+        self._warnings = list(found.warnings)
+        return WorldCoordinates(
+            sources=sources,
+            header=found.header.tostring(sep="\n"),
+            n_matches=found.n_matches,
+            rms_ra=found.rms_ra_arcsec,
+            rms_dec=found.rms_dec_arcsec,
+            order=found.order,
+            catalog=catalog.origin,
+        )
+
+    def warnings(self) -> list[str]:
+        return self._warnings

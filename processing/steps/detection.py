@@ -1,0 +1,43 @@
+"""Detection: what changed, as peaks of the detection statistic."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from processing.algorithms.peaks import PeakParameters, find_peaks
+from processing.errors import BadPixels
+from processing.parameters import Parameters, param
+from processing.step import Step
+from processing.steps.planes import score_planes
+from products.models import Detections, DifferenceImage, WorldCoordinates
+
+
+class DetectionParameters(Parameters):
+    peaks: PeakParameters = param(PeakParameters(), help="Threshold and merging.")
+    max_score_std: float = param(8.0, gt=1, help="A difference whose score scatters more on empty sky is refused.")
+    warn_score_std: float = param(1.1, gt=1, help="A difference whose score scatters more gets a warning.")
+
+
+class Detection(Step):
+    """Find the peaks of the detection statistic, of either sign."""
+
+    name = "detection"
+    version = (1, 0, 0)
+    parameters: DetectionParameters
+
+    def run(self, image: DifferenceImage, world_coordinates: WorldCoordinates) -> Detections:
+        p, std = self.parameters, image.score_std or 1.0
+        if std > p.max_score_std:
+            raise BadPixels(fraction=1.0, what=f"the difference image: its score scatters by {std:.1f} on empty sky")
+        self._warnings = [f"the score scatters by {std:.2f} on empty sky"] if std > p.warn_score_std else []
+        fwhm = image.fwhm / image.pixel_scale
+        peaks = find_peaks(score_planes(image), fwhm, p.peaks)
+        table = np.zeros(len(peaks), [*peaks.dtype.descr, ("ra", "f8"), ("dec", "f8")])
+        for name in peaks.dtype.names:
+            table[name] = peaks[name]
+        if len(table):
+            table["ra"], table["dec"] = world_coordinates.wcs.all_pix2world(table["x"], table["y"], 0)
+        return Detections(image=image, table=table, n_sources=len(table), threshold=p.peaks.threshold)
+
+    def warnings(self) -> list[str]:
+        return self._warnings

@@ -1,0 +1,136 @@
+"""Measuring: flux, position, shape and cuts of each detection."""
+
+from __future__ import annotations
+
+import numpy as np
+import sep
+
+from processing.algorithms.cuts import NO_CUTS, CutParameters, apply_cuts, explain
+from processing.algorithms.diagnostics import measure_diagnostics
+from processing.algorithms.psf_model import PSFModel
+from processing.algorithms.psf_photometry import forced_flux
+from processing.parameters import Parameters, param
+from processing.step import Step
+from processing.steps.extraction import total_variance
+from processing.steps.planes import difference_psf, score_planes
+from products.models import (
+    PSF,
+    Background,
+    Cutouts,
+    Detections,
+    DifferenceImage,
+    Measurement,
+    MeasurementSet,
+    ScienceImage,
+    WarpedImage,
+    WorldCoordinates,
+    ZeroPoint,
+)
+
+
+class MeasuringParameters(Parameters):
+    bad_thresholds: CutParameters = param(CutParameters(), help="Failing one of these marks a measurement as bad.")
+    deletion_thresholds: CutParameters = param(
+        NO_CUTS, help="Failing one of these keeps a measurement from being saved."
+    )
+    aperture_radii: tuple[float, ...] = param((1.0, 2.0, 3.0), unit="FWHM", help="Apertures on the difference image.")
+    association_radius: float = param(1.0, gt=0, unit="arcsec", help="Measurements this close are of one object.")
+
+
+class Measuring(Step):
+    """Measure each detection on the difference image and hold it against the cuts."""
+
+    name = "measuring"
+    version = (1, 0, 0)
+    parameters: MeasuringParameters
+
+    def run(
+        self,
+        cutouts: Cutouts,
+        sources: Detections,
+        difference: DifferenceImage,
+        warped: WarpedImage,
+        image: ScienceImage,
+        background: Background,
+        psf: PSF,
+        world_coordinates: WorldCoordinates,
+        zero_point: ZeroPoint,
+    ) -> MeasurementSet:
+        peaks, p = sources.table, self.parameters
+        planes, fwhm = score_planes(difference), psf.fwhm_pixels
+        model = PSFModel.from_planes(psf.planes, psf.model_header)
+        forced = _direct_flux(image, background, warped, model, peaks)
+        found = measure_diagnostics(planes, peaks, difference_psf(difference).stamp, fwhm, forced=forced)
+        bad, names = apply_cuts(found, p.bad_thresholds)
+        deleted, _ = apply_cuts(found, p.deletion_thresholds)
+        radii = [float(radius * fwhm) for radius in p.aperture_radii]
+        apertures = _aperture_fluxes(difference, planes.mask, peaks, radii)
+        kept, verdicts = ~deleted.any(axis=1), explain(found, p.bad_thresholds)
+        result = MeasurementSet(
+            cutouts=cutouts,
+            n_measured=len(peaks),
+            n_saved=int(kept.sum()),
+            n_kept=int((kept & ~bad.any(axis=1)).sum()),
+            association_radius=p.association_radius,
+            cut_counts={name: int(count) for name, count in zip(names, bad.sum(axis=0))},
+        )
+        for index in np.flatnonzero(kept):
+            peak = peaks[index]
+            flux, error = float(peak["flux"]), float(peak["flux_err"])
+            magnitude, magnitude_error = zero_point.magnitude(abs(flux), error)
+            row = Measurement(
+                measurement_set=result,
+                index_in_sources=int(index),
+                mjd=image.mjd_middle,
+                filter=image.filter,
+                x=float(peak["x"]),
+                y=float(peak["y"]),
+                flux=flux,
+                flux_error=error,
+                snr=float(peak["snr"]),
+                magnitude=magnitude,
+                magnitude_error=magnitude_error,
+                flux_apertures=[float(value) for value in apertures[0][index]],
+                flux_apertures_errors=[float(value) for value in apertures[1][index]],
+                aperture_radii=radii,
+                diagnostics={name: _plain(found[name][index]) for name in found.dtype.names},
+                cuts=[[v.name, _plain(v.value), v.threshold, v.passed] for v in verdicts[index]],
+                failed_cuts=[name for name, failed in zip(names, bad[index]) if failed],
+                is_bad=bool(bad[index].any()),
+            )
+            result.rows.append(row)
+        Measurement.set_positions(result.rows, peaks["ra"][kept], peaks["dec"][kept])
+        return result
+
+
+def _plain(value: np.generic | float) -> float | int | bool | None:
+    """A value for JSON; None for what is not finite."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def _direct_flux(
+    image: ScienceImage, background: Background, warped: WarpedImage, model: PSFModel, peaks: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Forced PSF flux of new minus reference: a check that does not use the difference image."""
+    variance = total_variance(image.weight, background.rms)
+    mask = (image.weight <= 0) | (warped.weight <= 0)
+    spread = variance + np.divide(1, warped.weight, out=np.zeros_like(variance), where=warped.weight > 0)
+    data = image.data - background.level - warped.data
+    found = forced_flux(data, spread, mask, model, peaks["x"], peaks["y"])
+    return found["flux"], found["flux_err"]
+
+
+def _aperture_fluxes(
+    difference: DifferenceImage, mask: np.ndarray, peaks: np.ndarray, radii: list[float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fluxes and errors, both (n, radii), in apertures on the difference image."""
+    fluxes, errors = np.zeros((2, len(peaks), len(radii)))
+    if len(peaks) == 0:
+        return fluxes, errors
+    weight = difference.weight
+    sigma = np.sqrt(np.divide(1, weight, out=np.zeros_like(weight), where=weight > 0))
+    for column, radius in enumerate(radii):
+        flux, error, _ = sep.sum_circle(difference.data, peaks["x"], peaks["y"], radius, err=sigma, mask=mask)
+        fluxes[:, column], errors[:, column] = np.nan_to_num(flux), np.nan_to_num(error)
+    return fluxes, errors

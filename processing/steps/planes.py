@@ -1,0 +1,40 @@
+"""The planes of a difference image in the form that the algorithms take."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from processing.algorithms.peaks import ScorePlanes
+from processing.algorithms.subtraction.base import DifferencePSF
+from processing.algorithms.subtraction.score import Tiling
+from products.models import DifferenceImage
+from products.pixel_flags import PixelFlag
+
+
+def difference_psf(difference: DifferenceImage) -> DifferencePSF:
+    """The PSF of the difference image, by tile."""
+    return DifferencePSF(difference.psf_stamps, difference.spike_ratios, difference.shape)
+
+
+def score_planes(difference: DifferenceImage) -> ScorePlanes:
+    """Everything that detection and the cuts look at."""
+    weight = difference.weight
+    return ScorePlanes(
+        score=difference.score,
+        alpha=difference.alpha,
+        alpha_err=difference.alpha_error,
+        mask=weight <= 0,
+        halo=(difference.flags & int(PixelFlag.BRIGHT_HALO)) != 0,
+        translient=difference.motion,
+        cosmic_ray=difference.spike,
+        psf_cosmic_ratio=_by_tile(difference.spike_ratios, difference.shape),
+        score_unsystematic=difference.score_plain,
+        data=difference.data,
+        variance=np.divide(1, weight, out=np.full_like(weight, np.inf), where=weight > 0),
+    )
+
+
+def _by_tile(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """A plane (ny, nx) from one value a tile."""
+    rows, columns = (np.diff(Tiling.edges(size, count)) for size, count in zip(shape, values.shape))
+    return np.repeat(np.repeat(values, rows, axis=0), columns, axis=1).astype(np.float32)

@@ -1,0 +1,53 @@
+"""Referencing: choose the reference to subtract."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from processing.datastore import DataStore
+from processing.errors import NoReference
+from processing.parameters import Parameters, param
+from processing.step import Lookup
+from products.models import Reference, RefSet, ScienceImage, ZeroPoint
+
+
+class ReferencingParameters(Parameters):
+    refset: str = param("default", help="Name of the set of references to choose from.")
+    min_overlap: float = param(0.85, ge=0, le=1, help="Smallest part of the new image that the reference must cover.")
+    same_instrument: bool = param(True, help="Only references of the instrument of the new image.")
+
+
+class Referencing(Lookup):
+    """Choose the reference that covers most of the new image in its filter; bad and superseded ones are passed over."""
+
+    name = "referencing"
+    version = (1, 0, 0)
+    parameters: ReferencingParameters
+
+    def run(self, image: ScienceImage, zero_point: ZeroPoint) -> Reference:
+        raise TypeError("a lookup chooses, it does not run")
+
+    def find(self, data: DataStore) -> Reference:
+        image, p = data[ScienceImage], self.parameters
+        refset = RefSet.objects.filter(name=p.refset).first()
+        if refset is None:
+            raise self._missing(
+                image, f"there is no set '{p.refset}'; make one: manage.py make_reference --refset {p.refset}"
+            )
+        rows = Reference.objects.filter(
+            provenance=refset.provenance, filter=image.filter, badness_own=0, badness_upstream=0
+        ).select_related("zero_point__world_coordinates__sources__image")
+        rows = rows.filter(instrument=image.instrument) if p.same_instrument else rows
+        found = rows.overlapping(np.array(image.corners))
+        best = max((row.overlap for row in found), default=0.0)
+        chosen = [row for row in found if row.overlap >= p.min_overlap]
+        if not chosen:
+            what = f"the best of '{p.refset}' covers {best:.0%} of the image, {p.min_overlap:.0%} needed"
+            raise self._missing(
+                image, what if found else f"'{p.refset}' has none here; make one: manage.py make_reference"
+            )
+        return max(chosen, key=lambda row: (round(row.overlap, 2), row.created_at))
+
+    @staticmethod
+    def _missing(image: ScienceImage, reason: str) -> NoReference:
+        return NoReference(filter=image.filter, ra=image.ra, dec=image.dec, reason=reason)

@@ -1,0 +1,246 @@
+"""Subtraction: the new image minus the reference, with the statistic that detection works on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from processing.algorithms.background import object_mask, smooth_level
+from processing.algorithms.inpainting import fill
+from processing.algorithms.masks import bright_haloes, grow
+from processing.algorithms.psf_model import PSFModel
+from processing.algorithms.resampling import MappedPSF, PixelMap, pixel_map, warp, warp_flags, warp_valid, warp_variance
+from processing.algorithms.subtraction.base import Difference, Epoch, MatchedStars, SubtractionMethod
+from processing.errors import NoOverlap
+from processing.parameters import Parameters, param
+from processing.providers import ReferenceProducts
+from processing.step import Step
+from processing.steps.extraction import total_variance
+from products.models import (
+    PSF,
+    Background,
+    DifferenceImage,
+    Reference,
+    ScienceImage,
+    SourceList,
+    WarpedImage,
+    WorldCoordinates,
+    ZeroPoint,
+)
+from products.pixel_flags import PixelFlag
+
+COMMON = (
+    "exposure",
+    "section",
+    "instrument",
+    "project",
+    "target",
+    "filter",
+    "mjd",
+    "mjd_end",
+    "exposure_time",
+    "airmass",
+)
+BRIGHT = 5.0  # σ of a pixel of the reference: not sky
+GRID = ("width", "height", "pixel_scale", "radius", "corners", *ScienceImage.POSITION_FIELDS)
+
+
+class SubtractionParameters(Parameters):
+    method: SubtractionMethod = param("zogy", help="How the two PSFs are matched.")
+    min_overlap: float = param(0.5, ge=0, le=1, help="Smallest part of the new image with usable reference pixels.")
+    saturation_growth: float = param(2.4, ge=0, unit="FWHM", help="Nothing is detected so close to saturated pixels.")
+    match_radius: float = param(2.0, gt=0, unit="px", help="Stars of both images are the same within this distance.")
+    halo_threshold: float = param(
+        0.6, gt=0, unit="sigma", help="Smoothed light, in pixel noise, down to which haloes and spikes are followed."
+    )
+    sky_box: int | None = param(
+        256, ge=32, unit="px", help="Meshes in which the sky of the two images is made equal; None: it is left alone."
+    )
+    match_snr: float = param(30.0, gt=0, help="Stars with a smaller S/N do not tell flux ratio and registration.")
+
+
+class Subtraction(Step):
+    """Bring the reference to the grid of the new image, subtract it, and compute the detection statistic."""
+
+    name = "subtraction"
+    version = (1, 1, 0)
+    parameters: SubtractionParameters
+
+    def run(
+        self,
+        image: ScienceImage,
+        sources: SourceList,
+        psf: PSF,
+        background: Background,
+        world_coordinates: WorldCoordinates,
+        zero_point: ZeroPoint,
+        reference: Reference,
+        made_of: ReferenceProducts,
+    ) -> tuple[WarpedImage, DifferenceImage]:
+        mapping = pixel_map(world_coordinates.wcs, image.shape, made_of.world_coordinates.wcs, made_of.image.shape)
+        scale = np.float32(10 ** (0.4 * (zero_point.zp - made_of.zero_point.zp)))
+        warped = self._warp(made_of, mapping, image.shape, scale)
+        usable = float(np.mean(warped[1] > 0))
+        if usable < self.parameters.min_overlap:
+            raise NoOverlap(fraction=usable, needed=self.parameters.min_overlap)
+        model = PSFModel.from_planes(psf.planes, psf.model_header)
+        new = _epoch(image.data - background.level, image, background, model, zero_point.zp)
+        ref = self._reference_epoch(warped, made_of, mapping, zero_point.zp, scale)
+        new, sky = self._same_sky(new, ref)
+        stars = self._matched(sources, made_of.sources, world_coordinates, made_of, scale)
+        found = self.parameters.method(new, ref, stars)
+        common = {name: getattr(image, name) for name in (*COMMON, *GRID)}
+        parents = {"zero_point": zero_point, "reference": reference, "wcs": world_coordinates.header}
+        data, weight, flags = warped
+        warped_image = WarpedImage(data=data, weight=weight, flags=flags, **common, **parents)
+        flags, mask = self._flags(image, flags, found, new, ref, background)
+        difference = DifferenceImage(
+            data=found.data,
+            weight=np.where(mask, 0, 1 / np.maximum(found.variance, 1e-12)).astype(np.float32),
+            flags=flags,
+            score=found.score,
+            score_plain=found.score_unsystematic,
+            alpha_error=found.alpha_err,
+            motion=found.translient,
+            spike=found.cosmic_ray,
+            psf_stamps=found.psf.stamps,
+            spike_ratios=found.psf.cosmic_ratios,
+            score_mean=found.quality["score_mean"],
+            score_std=found.quality["score_std"],
+            quality={key: float(value) for key, value in found.quality.items()} | {"sky_offset": sky},
+            fwhm=psf.fwhm_pixels * (image.pixel_scale or 0),
+            background_noise=background.noise,
+            **common,
+            **parents,
+        )
+        return warped_image, difference
+
+    def _same_sky(self, new: Epoch, ref: Epoch) -> tuple[Epoch, float]:
+        """The new image with the sky of the reference, and the median of what was taken away, electrons.
+
+        Stars too faint to be told from the sky count to it, and more of them do in the shallower, less sharp image.
+        """
+        if self.parameters.sky_box is None:
+            return new, 0.0
+        bright = grow(ref.data > BRIGHT * ref.noise, 2 * max(new.fwhm, ref.fwhm))
+        noise = float(np.hypot(new.noise, ref.noise))
+        level = smooth_level(new.data - ref.data, new.mask | ref.mask | bright, self.parameters.sky_box, noise)
+        return replace(new, data=new.data - level), float(np.median(level[::8, ::8]))
+
+    @staticmethod
+    def _warp(
+        made_of: ReferenceProducts, mapping: PixelMap, shape: tuple[int, int], scale: np.float32
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        image = made_of.image
+        flags = image.flags | np.where(image.weight > 0, 0, int(PixelFlag.ZERO_WEIGHT)).astype(np.uint16)
+        bad = (flags & int(PixelFlag.UNUSABLE)) != 0
+        signal = fill(image.data - made_of.background.level, bad)
+        variance = total_variance(image.weight, made_of.background.rms)
+        moved = warp_flags(flags, mapping, shape)
+        moved = moved | np.where(warp_valid(mapping, shape), 0, int(PixelFlag.OUT_OF_BOUNDS)).astype(np.uint16)
+        data = warp(signal, mapping, shape) * scale
+        spread = warp_variance(variance, mapping, shape) * scale**2
+        usable = ((moved & int(PixelFlag.UNUSABLE)) == 0) & (spread > 0)
+        weight = np.divide(1, spread, out=np.zeros_like(spread), where=usable)
+        return data.astype(np.float32), weight.astype(np.float32), moved.astype(np.uint16)
+
+    @staticmethod
+    def _reference_epoch(
+        warped: tuple[np.ndarray, np.ndarray, np.ndarray],
+        made_of: ReferenceProducts,
+        mapping: PixelMap,
+        zero_point: float,
+        scale: np.float32,
+    ) -> Epoch:
+        data, weight, _ = warped
+        source = made_of.psf
+        model = PSFModel.from_planes(source.planes, source.model_header)
+        mask = weight <= 0
+        variance = np.divide(1, weight, out=np.zeros_like(weight), where=~mask)
+        ny, nx = data.shape
+        stretch = float(np.sqrt(np.abs(mapping.area((nx - 1) / 2, (ny - 1) / 2))))
+        return Epoch(
+            data=data,
+            variance=variance,
+            mask=mask,
+            psf=MappedPSF(model, mapping),
+            noise=float(made_of.background.noise * scale),
+            zero_point=zero_point,
+            fwhm=source.fwhm_pixels / stretch,
+        )
+
+    def _matched(
+        self,
+        new: SourceList,
+        ref: SourceList,
+        world_coordinates: WorldCoordinates,
+        made_of: ReferenceProducts,
+        scale: np.float32,
+    ) -> MatchedStars | None:
+        a, b = _bright(new.table, self.parameters.match_snr), _bright(ref.table, self.parameters.match_snr)
+        if len(a) == 0 or len(b) == 0:
+            return None
+        ra, dec = made_of.world_coordinates.wcs.all_pix2world(b["x"], b["y"], 0)
+        x, y = world_coordinates.wcs.all_world2pix(ra, dec, 0, quiet=True)
+        good = np.isfinite(x) & np.isfinite(y)
+        b, x, y = b[good], x[good], y[good]
+        radius = self.parameters.match_radius
+        distance, nearest = cKDTree(np.c_[x, y]).query(np.c_[a["x"], a["y"]], distance_upper_bound=radius)
+        rows = np.isfinite(distance)
+        a, chosen = a[rows], nearest[rows]
+        return MatchedStars(
+            x=a["x"],
+            y=a["y"],
+            new_flux=a["flux_psf"],
+            new_flux_err=a["flux_psf_err"],
+            ref_flux=b["flux_psf"][chosen] * scale,
+            ref_flux_err=b["flux_psf_err"][chosen] * scale,
+            dx=a["x"] - x[chosen],
+            dy=a["y"] - y[chosen],
+        )
+
+    def _flags(
+        self,
+        image: ScienceImage,
+        warped_flags: np.ndarray,
+        found: Difference,
+        new: Epoch,
+        ref: Epoch,
+        background: Background,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Flags of both images with the haloes of saturated stars, and where nothing may be detected."""
+        flags = image.flags | warped_flags
+        full = int(PixelFlag.SATURATED | PixelFlag.BLEED)
+        saturated = (flags & full) != 0
+        mask = found.mask | grow(saturated, self.parameters.saturation_growth * new.fwhm)
+        halo = self._haloes(new, background.rms, (image.flags & full) != 0)
+        halo |= self._haloes(ref, ref.noise, (warped_flags & full) != 0)
+        flags = flags | np.where(halo, int(PixelFlag.BRIGHT_HALO), 0) | np.where(mask, int(PixelFlag.ZERO_WEIGHT), 0)
+        return flags.astype(np.uint16), mask
+
+    def _haloes(self, epoch: Epoch, noise: np.ndarray | float, saturated: np.ndarray) -> np.ndarray:
+        if not saturated.any():
+            return saturated
+        light = object_mask(epoch.data, noise, epoch.mask, self.parameters.halo_threshold, grow=0)
+        return bright_haloes(light, saturated)
+
+
+def _epoch(signal: np.ndarray, image: ScienceImage, background: Background, model: PSFModel, zp: float) -> Epoch:
+    mask = (image.weight <= 0) | ((image.flags & int(PixelFlag.UNUSABLE)) != 0)
+    return Epoch(
+        data=signal.astype(np.float32),
+        variance=total_variance(image.weight, background.rms),
+        mask=mask,
+        psf=model,
+        noise=float(background.noise),
+        zero_point=zp,
+        fwhm=float(model.fwhm),
+    )
+
+
+def _bright(table: np.ndarray, snr: float) -> np.ndarray:
+    good = table["is_star"] & ~table["is_masked"] & ~table["is_saturated"] & (table["flux_psf_err"] > 0)
+    good &= table["flux_psf"] > snr * np.maximum(table["flux_psf_err"], 1e-9)
+    return table[good]
