@@ -1,0 +1,137 @@
+"""The fitted kernel: its basis, its sum, its variation over the image, its direction, and what it needs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import signal
+
+from processing.algorithms.subtraction.alard_lupton import AlardLupton
+from processing.algorithms.subtraction.matching_kernel import Basis, MatchingKernel, Stamps, fit_kernel
+from processing.errors import NotEnoughStars
+from tests.algorithms.pairs import MoffatPSF, PairSky, peaks, simulate_pair
+
+
+@pytest.fixture(scope="module")
+def pair():
+    return simulate_pair(PairSky(size=512, stars=150, seed=21))
+
+
+def test_only_the_first_function_of_the_basis_carries_flux():
+    functions = Basis.of((4.2, 3.4), 10).functions()
+    assert functions.shape == (27, 21, 21)
+    assert np.allclose((functions**2).sum(axis=(1, 2)), 1)
+    sums = functions.sum(axis=(1, 2))
+    assert sums[0] > 1
+    assert np.abs(sums[1:]).max() < 1e-10
+
+
+def test_the_banded_convolution_is_a_convolution():
+    basis = Basis.of((4.2, 3.4), 6)
+    stamps = np.random.default_rng(1).normal(size=(2, 31, 31))
+    found = basis.convolve(stamps)
+    for n, function in enumerate(basis.functions()):
+        assert np.allclose(found[1, n], signal.convolve2d(stamps[1], function, mode="valid"))
+
+
+def test_the_sum_of_the_kernel_is_the_flux_ratio(pair):
+    found = AlardLupton()(pair.new, pair.reference, pair.stars)
+    assert found.quality["kernel_sum"] == pytest.approx(1 / pair.sky.flux_ratio, rel=0.015)
+    assert found.quality["kernel_convolves_new"] == 0
+    assert found.quality["kernel_stars"] >= 40
+
+
+def test_the_sharper_image_is_the_one_that_is_convolved(pair):
+    found = AlardLupton()(*pair.swapped(), replace_roles(pair.stars))
+    assert found.quality["kernel_convolves_new"] == 1
+    assert found.quality["kernel_sum_over_flux_ratio"] == pytest.approx(1, abs=0.015)
+    assert len(peaks(found, 5)) <= 1
+
+
+def test_a_common_shift_of_all_stars_is_taken_out():
+    shifted = simulate_pair(PairSky(size=512, stars=150, shift=0.3, seed=21))
+    found = AlardLupton()(shifted.new, shifted.reference, shifted.stars)
+    assert len(peaks(found, 5)) <= 1
+    assert found.quality["registration_x"] < 0.05
+
+
+def test_a_wrong_psf_of_the_reference_does_not_matter(pair):
+    wrong = replace(pair.reference, psf=MoffatPSF(5.0))
+    there = AlardLupton()(pair.new, pair.reference, pair.stars)
+    assert np.array_equal(AlardLupton()(pair.new, wrong, pair.stars).score, there.score)
+
+
+def test_a_kernel_that_varies_over_the_image_is_recovered():
+    def truth(u: float, v: float) -> np.ndarray:
+        return kernel(1.2 + 0.2 * u - 0.1 * v * u, half)
+
+    rng = np.random.default_rng(5)
+    half, size = 10, 512
+    basis = Basis.of((4.2, 3.4), half)
+    x, y = rng.uniform(-0.9, 0.9, (2, 160))
+    sharp = np.stack([MoffatPSF(3.4, 25).stamp(0, 0) * 1e5 for _ in x])
+    target = np.stack([signal.convolve2d(s, truth(u, v), mode="valid") for s, u, v in zip(sharp, x, y)])
+    noise = 20.0
+    stamps = Stamps(x, y, sharp, rng.normal(target, noise), np.full(target.shape, noise**-2))
+    found = fit_kernel(stamps, basis, 2, (size, size))
+    assert isinstance(found, MatchingKernel)
+    assert found.stars >= 140
+    assert found.total == pytest.approx(1, abs=0.002)
+    for u, v in ((0, 0), (0.8, 0.5), (-0.8, 0.8)):
+        middle = (size - 1) / 2
+        stamp = found.stamp(middle * (1 + u), middle * (1 + v))
+        smeared = signal.convolve2d(sharp[0], stamp - truth(u, v), mode="valid")
+        assert np.abs(smeared).max() < 0.01 * target.max()
+
+
+def test_applying_the_kernel_is_a_position_dependent_convolution():
+    rng = np.random.default_rng(6)
+    image = rng.normal(size=(300, 280)).astype(np.float32)
+    planes = np.stack([kernel(1.5, 10), kernel(1.0, 10) - kernel(2.0, 10)])
+    found = MatchingKernel(planes, ((0, 0), (1, 0)), image.shape, 0, 1.0)
+    x = np.linspace(-1, 1, 280)
+    expected = sum(
+        signal.convolve2d(image, plane, mode="same") * scale for plane, scale in zip(planes, (1, x[None, :]))
+    )
+    assert np.abs(found.apply(image) - expected).max() < 1e-4
+
+
+def test_variable_stars_do_not_enter_the_kernel(pair):
+    flux = 20_000.0
+    data = pair.new.data.copy()
+    bright = np.argsort(-pair.stars.new_flux)[:12]
+    for x, y in np.round(np.c_[pair.stars.x, pair.stars.y][bright]).astype(int):
+        stamp = pair.new.psf.stamp(x, y)
+        h = stamp.shape[0] // 2
+        data[y - h : y + h + 1, x - h : x + h + 1] += flux * stamp
+    clean = AlardLupton()(pair.new, pair.reference, pair.stars)
+    dirty = AlardLupton()(replace(pair.new, data=data), pair.reference, pair.stars)
+    assert dirty.quality["kernel_sum"] == pytest.approx(clean.quality["kernel_sum"], rel=0.01)
+
+
+def test_too_few_stars_are_refused(pair):
+    with pytest.raises(NotEnoughStars, match="matching kernel"):
+        AlardLupton()(pair.new, pair.reference, None)
+    three = replace(pair.stars, **{name: value[:3] for name, value in vars(pair.stars).items()})
+    with pytest.raises(NotEnoughStars, match="matching kernel"):
+        AlardLupton()(pair.new, pair.reference, three)
+
+
+def replace_roles(stars):
+    return replace(
+        stars,
+        new_flux=stars.ref_flux,
+        new_flux_err=stars.ref_flux_err,
+        ref_flux=stars.new_flux,
+        ref_flux_err=stars.new_flux_err,
+        dx=-stars.dx,
+        dy=-stars.dy,
+    )
+
+
+def kernel(sigma: float, half: int) -> np.ndarray:
+    u = np.arange(-half, half + 1)
+    gauss = np.exp(-(u**2) / 2 / sigma**2)
+    return np.outer(gauss, gauss) / gauss.sum() ** 2

@@ -1,0 +1,140 @@
+"""Master frames forget outliers; coadds reach the depth of their frames, drop artefacts and keep what varies."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from processing.algorithms.stacking import Frame, StackParameters, allowed_rejections, clipped_mean_stack, coadd
+from processing.errors import BadInput
+from tests.algorithms.pairs import MoffatPSF, render
+
+SIZE = 160
+NOISE = 10.0
+
+
+def frames(count: int = 10, seed: int = 1, seeing: tuple[float, float] = (3.2, 4.6), flux: float = 20_000.0):
+    """Frames of nine stars with different seeing and depth; also the star positions."""
+    rng = np.random.default_rng(seed)
+    stars = np.array([(30 + 50 * i, 30 + 50 * j) for i in range(3) for j in range(3)], float)
+    made = []
+    for fwhm in np.linspace(*seeing, count):
+        noise = NOISE * rng.uniform(0.8, 1.4)
+        image = render(SIZE, MoffatPSF(fwhm), stars, np.full(len(stars), flux))
+        variance = (noise**2 + image).astype(np.float32)
+        data = rng.normal(image, np.sqrt(variance)).astype(np.float32)
+        made.append(Frame(data, variance, np.zeros((SIZE, SIZE), bool)))
+    return made, stars
+
+
+@pytest.mark.parametrize("count", [3, 7, 20])
+def test_a_master_frame_has_no_cosmic_rays_and_almost_the_noise_of_a_mean(count):
+    rng = np.random.default_rng(2)
+    stack = rng.normal(1000, 5, (count, 200, 150)).astype(np.float32)
+    hits = rng.random(stack.shape) < 0.001
+    hits &= hits.cumsum(axis=0) == 1  # one a pixel
+    found = clipped_mean_stack(np.where(hits, 20_000, stack), StackParameters(block=64))
+    assert found.dtype == np.float32
+    assert np.abs(found - 1000).max() < 7 * 5 / np.sqrt(count - 1)
+    assert found.std() < 1.08 * 5 / np.sqrt(count)
+    assert found.mean() == pytest.approx(1000, abs=0.1)
+
+
+def test_a_master_frame_does_not_depend_on_the_block_and_takes_an_iterator():
+    stack = np.random.default_rng(3).normal(0, 1, (6, 90, 40))
+    whole = clipped_mean_stack(iter(stack), StackParameters(block=90))
+    parts = clipped_mean_stack(list(stack), StackParameters(block=7))
+    assert np.abs(whole - parts).max() < 0.6
+    assert np.mean(np.abs(whole - parts) > 1e-6) < 0.05
+
+
+def test_frames_that_do_not_fit_together_are_refused():
+    with pytest.raises(BadInput, match="no frame"):
+        clipped_mean_stack([])
+    with pytest.raises(BadInput, match="shapes"):
+        clipped_mean_stack([np.zeros((4, 4)), np.zeros((4, 5))])
+    made, _ = frames(3)
+    with pytest.raises(BadInput, match="usable"):
+        coadd([replace(made[0], mask=np.ones((SIZE, SIZE), bool)), *made[1:]])
+
+
+def test_a_coadd_has_the_noise_that_it_states_and_the_depth_of_its_frames():
+    made, stars = frames()
+    found = coadd(made)
+    y, x = np.indices(found.data.shape)
+    sky = np.min([np.hypot(x - sx, y - sy) for sx, sy in stars], axis=0) > 14
+    pull = found.data[sky] / np.sqrt(found.variance[sky])
+    assert pull.std() == pytest.approx(1, abs=0.02)
+    assert abs(pull.mean()) < 0.05
+    # Best possible: inverse variances add up.
+    ideal = 1 / np.sqrt(sum(1 / np.median(frame.variance[sky]) for frame in made))
+    assert found.data[sky].std() <= ideal / 0.97
+    assert (found.n_frames[sky] >= 9).all()
+
+
+def test_stars_keep_their_flux_although_the_seeing_differs():
+    made, stars = frames()
+    found, plain = coadd(made), coadd(made, StackParameters(artefact=1e6))
+    for x, y in stars.astype(int):
+        box = np.s_[y - 8 : y + 9, x - 8 : x + 9]
+        assert found.data[box].sum() == pytest.approx(plain.data[box].sum(), rel=1e-3)
+        assert (found.n_frames[y - 2 : y + 3, x - 2 : x + 3] == 10).all()
+
+
+def test_artefacts_in_one_frame_leave_nothing_behind():
+    made, stars = frames()
+    clean = coadd(made)
+    rng = np.random.default_rng(5)
+    dirty = []
+    for number, frame in enumerate(made):
+        data, variance = frame.data.copy(), frame.variance.copy()
+        for x, y in rng.integers(5, SIZE - 5, (6, 2)):
+            data[y, x : x + 3] += 3000
+            variance[y, x : x + 3] += 3000
+        if number == 4:
+            data[100] += 300  # a satellite
+        dirty.append(replace(frame, data=data, variance=variance))
+    found = coadd(dirty)
+    y, x = np.indices(found.data.shape)
+    sky = np.min([np.hypot(x - sx, y - sy) for sx, sy in stars], axis=0) > 8
+    left = np.abs(found.data - clean.data)
+    assert (left / np.sqrt(clean.variance))[sky].max() < 3
+    assert np.median(found.n_frames[100]) == 9
+
+
+def test_what_varies_in_many_frames_stays():
+    made, _ = frames()
+    psf = MoffatPSF(3.8).stamp(0, 0)
+    h = psf.shape[0] // 2
+    varying = []
+    for number, frame in enumerate(made):
+        data = frame.data.copy()
+        data[55 - h : 56 + h, 55 - h : 56 + h] += (number % 2) * 8000 * psf
+        varying.append(replace(frame, data=data))
+    found = coadd(varying)
+    assert found.n_frames[55, 55] == 10
+    assert (found.data - coadd(made).data)[55, 55] == pytest.approx(4000 * psf[h, h], rel=0.25)
+
+
+def test_masked_pixels_do_not_enter_and_uncovered_ones_are_marked():
+    made, _ = frames(5)
+    masked = []
+    for number, frame in enumerate(made):
+        mask = frame.mask.copy()
+        mask[:, :10] = True
+        mask[:, 10 : 12 + 8 * number] = True
+        masked.append(replace(frame, mask=mask, data=np.where(mask, 1e6, frame.data).astype(np.float32)))
+    found = coadd(masked)
+    assert found.mask[:, :10].all()
+    assert not found.mask[:, 12:].any()
+    assert (found.data[:, :10] == 0).all()
+    assert (found.variance[:, :10] == 0).all()
+    assert (found.n_frames[:, 12:20] == 1).all()
+    assert found.data.max() < 1e4
+    assert np.median(found.variance[:, 13]) == pytest.approx(np.median(made[0].variance[:, 13]), rel=0.05)
+
+
+def test_the_number_of_frames_that_may_be_artefacts_grows_slowly():
+    assert allowed_rejections(np.array([1, 2, 3, 4, 5, 10, 40, 100])).tolist() == [0, 0, 1, 1, 2, 2, 3, 5]

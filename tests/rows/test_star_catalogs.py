@@ -1,0 +1,69 @@
+"""Which catalogue stars an image is calibrated with: those that are held, or fetched where they are too few or too faint."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from processing.catalogs.base import star_table
+from processing.catalogs.gaia import Gaia
+from processing.datastore import DataStore
+from processing.providers import star_catalog
+from processing.star_catalogs import keep_excerpt
+from processing.steps.astrocal import AstroCal
+from products.models import ScienceImage
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+
+def stars_on(image: ScienceImage, faintest: float = 20.0) -> np.ndarray:
+    """A grid of stars that reaches beyond the image."""
+    ra, dec = np.meshgrid(image.ra + np.linspace(-0.1, 0.1, 5), image.dec + np.linspace(-0.1, 0.1, 5))
+    mag = np.linspace(12, faintest, ra.size)
+    return star_table({"ra": ra.ravel(), "dec": dec.ravel(), "mag_r": mag, "err_r": np.full(mag.size, 0.01)})
+
+
+@pytest.fixture
+def image():
+    return factories.science_image()
+
+
+@pytest.fixture
+def asked(image, monkeypatch):
+    """The magnitudes down to which the archive of Gaia was asked for stars."""
+    asked = []
+
+    def fetch(self, ra, dec, radius, faintest):
+        asked.append(faintest)
+        return stars_on(image, faintest)
+
+    monkeypatch.setattr(Gaia, "fetch", fetch)
+    return asked
+
+
+def faintest_of(image: ScienceImage, **parameters) -> float:
+    found = star_catalog(DataStore(image, section=image.section), AstroCal(**parameters))
+    return float(np.nanmax(found.table["mag_r"]))
+
+
+def test_fetched_stars_are_kept_and_serve_again_as_far_down_as_they_were_asked_for(image, asked):
+    for limit in (18.0, 18.0, 17.0, 20.0, 18.0):
+        faintest_of(image, catalog="gaia_dr3", faintest=limit)
+    assert asked == [18.0, 20.0]
+    assert faintest_of(image, catalog="gaia_dr3", faintest=20.0) == pytest.approx(20.0)
+
+
+def test_an_imported_catalogue_of_that_name_spares_the_fetching(image, asked):
+    keep_excerpt(stars_on(image, 16.0), "gaia_dr3", 2016.0)
+    assert faintest_of(image, catalog="gaia_dr3") == pytest.approx(16.0)
+    assert not asked
+
+
+def test_positions_of_two_epochs_are_not_mixed(image):
+    first, second = stars_on(image, 16.0), stars_on(image, 20.0)
+    second["ra"] += 0.001
+    keep_excerpt(first, "survey", 2000.0)
+    keep_excerpt(second, "survey", 2016.0)
+    found = star_catalog(DataStore(image, section=image.section), AstroCal())
+    assert len(found.table) == len(first)
