@@ -212,8 +212,6 @@ def closed_report(exposure: Exposure, section: str, report_id: uuid.UUID, exit_c
     reporter = Reporter.of(row) if row else Reporter(exposure, section, report_id=report_id)
     if reporter.row.state != Report.State.RUNNING:
         return reporter.row
-    row = reporter.row
-    row.error_step = next((name for name in row.plan if name not in row.reached), "sending" if row.plan else "")
     return reporter.finish(Killed(reason=_end(exit_code), exit_code=exit_code))
 
 

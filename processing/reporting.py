@@ -135,6 +135,10 @@ class Reporter:
             self.row.steps.append(entry)
             self._save()
 
+    def _next_step(self) -> str:
+        plan = self.row.plan
+        return next((name for name in plan if name not in self.row.reached), "sending" if plan else "")
+
     def _note(self, error: BaseException) -> None:
         error = expected(error)
         self.row.error_type = type(error).__name__
@@ -157,6 +161,7 @@ class Reporter:
     def finish(self, error: BaseException | None = None) -> Report:
         """Close the report as done or failed."""
         if error is not None and not self.row.error_type:
+            self.row.error_step = self._next_step()  # it came before that step began
             self._note(error)
         self.row.state = Report.State.FAILED if error else Report.State.DONE
         self.row.finished_at = timezone.now()

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
+from types import FrameType
 from typing import Any
 
 import django
@@ -124,20 +125,38 @@ def _work(pipe: Connection, exposure_id: Any, section: str, settings: Any, repor
         with contextlib.suppress(OSError):  # nobody listens any more: the thread below ends this process
             pipe.send(step)
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # gives up what is half done, closes the report
-    sys.unraisablehook = _not_swallowed
+    _interruptible()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         exposure = Exposure.objects.get(pk=exposure_id)
         process_section(exposure, section, settings, progress=tell, report_id=report_id)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
+    finally:  # what ends by itself needs no telling
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
+
+
+def _interruptible() -> None:
+    """SIGTERM gives up what is half done and closes the report: one KeyboardInterrupt, however often it is sent.
+
+    A terminal's SIGINT goes to the whole group; the parent gets it too and tells its children.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    sys.unraisablehook = _not_swallowed
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _not_swallowed(ignored: Any) -> None:
     """An interrupt that came while a compiled library called back into Python is lost there; it comes again."""
     if issubclass(ignored.exc_type, KeyboardInterrupt):
-        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
     else:
         sys.__unraisablehook__(ignored)
 
