@@ -2,6 +2,7 @@
 """Every command of SeeChange: `python manage.py help` lists them, `python manage.py demo` shows the whole of it."""
 
 import os
+import select
 import sys
 
 
@@ -16,9 +17,27 @@ def main() -> None:
     except ImportError as error:
         sys.exit(f"{error}\nInstall what SeeChange needs first: python -m pip install -r requirements.txt")
     try:
-        execute_from_command_line(sys.argv)
+        try:
+            execute_from_command_line(sys.argv)
+        finally:
+            sys.stdout.flush()
     except ImproperlyConfigured as error:
         sys.exit(f"The settings cannot be used: {error}")
+    except BrokenPipeError:
+        if not (stopped := [stream for stream in (sys.stdout, sys.stderr) if nobody_reads(stream.fileno())]):
+            raise  # it was another pipe
+        for stream in stopped:  # what is left in its buffer is written at the exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        sys.exit(141)  # what a shell says of a program that SIGPIPE ended
+
+
+def nobody_reads(descriptor: int) -> bool:
+    """Whether what is written there goes into a pipe whose reader, e.g. `head`, had enough."""
+    if not hasattr(select, "poll"):
+        return True
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    return any(events & select.POLLERR for _, events in poll.poll(0))
 
 
 if __name__ == "__main__":

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
-import sys
 import uuid
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
@@ -63,20 +61,14 @@ Positions are ICRS degrees, pixels count from 0, magnitudes are AB, dates MJD (U
             section = _section(options["section"], exposure)
             table = TABLES[what](tag, exposure.name if exposure else "", section)
             table.meta = {"tag": tag.name, "exposure": exposure.name if exposure else "", "section": section}
-            if output == STDOUT:
-                self._to_stdout(exporting.as_csv(table))
-                return
-            exporting.write(table, Path(output))
+            if output != STDOUT:
+                exporting.write(table, Path(output))
         except (ValueError, ArchiveError, OSError) as error:
             raise CommandError(" ".join(str(error).split())) from error
-        self.stdout.write(f"{len(table)} {what} of the tag '{tag.name}' written to {output}")
-
-    def _to_stdout(self, text: str) -> None:
-        try:
-            self.stdout.write(text, ending="")
-            self.stdout.flush()
-        except BrokenPipeError:  # the reader, e.g. `head`, has enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if output == STDOUT:
+            self.stdout.write(exporting.as_csv(table), ending="")
+        else:
+            self.stdout.write(f"{len(table)} {what} of the tag '{tag.name}' written to {output}")
 
 
 def _tag(asked: str | None) -> ChosenTag:
