@@ -29,9 +29,10 @@ from products.models import AlertBatch, Exposure, Report
 
 log = logging.getLogger(__name__)
 EARLIEST, LATEST = 15_000.0, 100_000.0  # MJD: from the first plates that were scanned on
-ACQUISITION = ("acquisition", (1, 0, 0))
+ACQUISITION = ("acquisition", (1, 1, 0))
 COLUMNS = (  # of an exposure, as the instrument reads them
-    "name", "kind", "mjd", "exposure_time", "filter", "filters", "airmass", "target", "project", "header",
+    "name", "kind", "mjd", "exposure_time", "filter", "filters", "airmass", "target", "project", "telescope",
+    "header",
 )  # fmt: skip
 Progress = Callable[[str, str], None]  # (section, step that ended)
 

@@ -19,7 +19,7 @@ from processing.providers import CoaddInputs, ReferenceProducts
 from processing.reporting import Reporter
 from processing.steps.coaddition import digest
 from processing.steps.referencing import Referencing
-from products.models import PSF, Exposure, Image, Provenance, ProvenanceTag, Reference, RefSet, ZeroPoint
+from products.models import PSF, CoaddImage, Exposure, Image, Provenance, ProvenanceTag, Reference, RefSet, ZeroPoint
 from products.selectors.tags import DEFAULT
 from products.services.keeping import keep
 from products.sky import separation
@@ -118,8 +118,10 @@ def make_reference(
     try:
         Pipeline(COADD, configuration=configuration).run(data, report=report)
     except BaseException as error:  # a signal to stop: noted, and obeyed
+        report.row.image = data.get(CoaddImage)
         report.finish(error)
         raise
+    report.row.image = data[CoaddImage]
     report.finish()
     return register(data[ZeroPoint], refset, description=description)
 

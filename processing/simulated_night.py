@@ -187,6 +187,11 @@ def detector_of(night: Night, section: str, band: str = "") -> Detector:
     return make_detector(night.shape, seed=_seed(night, section), color=color)
 
 
+def clear_zero_point(band: str, airmass: float) -> float:
+    """AB magnitude of one electron without clouds: what an observatory would know, and write into its files."""
+    return _ZERO_POINTS[band] - _EXTINCTION[band] * airmass
+
+
 @lru_cache(maxsize=256)
 def conditions_of(night: Night, shot: Shot) -> Conditions:
     """What the sky and the telescope were like."""
@@ -195,7 +200,7 @@ def conditions_of(night: Night, shot: Shot) -> Conditions:
     error, turn = rng.uniform(3, 10), rng.uniform(0, 2 * np.pi)
     wrong = dither + error * np.array([np.cos(turn), np.sin(turn)])
     airmass, clouds = rng.uniform(1.05, 1.6), rng.exponential(0.06)
-    zero_point = _ZERO_POINTS[shot.band] - _EXTINCTION[shot.band] * airmass - clouds
+    zero_point = clear_zero_point(shot.band, airmass) - clouds
     sky_magnitude = _SKY_MAGNITUDES[shot.band] - abs(rng.normal(0, 0.25))
     rotation = _ROTATION + rng.normal(0, 0.01)
     # The stack needs the better seeing, as observers choose it.
@@ -263,7 +268,8 @@ def _write(night: Night, shot: Shot, path: Path) -> None:
     if shot.kind == "science":
         found = conditions_of(night, shot)
         ra, dec = found.believed
-        facts = replace(facts, ra=ra, dec=dec, airmass=round(found.airmass, 3))
+        clear = round(clear_zero_point(shot.band, found.airmass), 3)
+        facts = replace(facts, ra=ra, dec=dec, airmass=round(found.airmass, 3), zero_point=clear)
     write_raw(path, facts, [_ccd(night, shot, section) for section in night.sections])
 
 

@@ -63,7 +63,7 @@ def exposure(name: str = "demo_20261123_042219", **fields: Any) -> Exposure:
     """A science exposure of 60 s in r."""
     defaults = {
         "name": name, "instrument": "demo", "mjd": 61367.1821, "exposure_time": 60.0, "filter": "r",
-        "airmass": 1.13, "target": "XMM-LSS", "project": "demo", "ra": 35.5, "dec": -4.75,
+        "airmass": 1.13, "target": "XMM-LSS", "project": "demo", "telescope": "Blanco 4 m", "ra": 35.5, "dec": -4.75,
         "header": {"OBJECT": "XMM-LSS", "EXPTIME": 60.0},
     }  # fmt: skip
     tag = fields.pop("tag", "current")
@@ -103,6 +103,11 @@ def science_image(
         weight=scene.weight,
         flags=scene.flags,
         wcs=cards(wcs),
+        fwhm=1.7,
+        background_level=401.0,
+        background_noise=20.1,
+        zero_point_estimate=27.43,
+        limiting_magnitude_estimate=22.71,
         **_grid(of),
         **fields,
     )
@@ -111,7 +116,7 @@ def science_image(
 
 def _grid(of: Exposure) -> dict[str, Any]:
     return {
-        "instrument": of.instrument, "project": of.project, "target": of.target, "filter": of.filter, "mjd": of.mjd,
+        "instrument": of.instrument, "telescope": of.telescope, "project": of.project, "target": of.target, "filter": of.filter, "mjd": of.mjd,
         "mjd_end": of.mjd + of.exposure_time / 86400, "exposure_time": of.exposure_time, "airmass": of.airmass,
         "width": SHAPE[1], "height": SHAPE[0], "pixel_scale": SCALE, "read_noise": 5.0, "saturation": 60000.0,
     }  # fmt: skip
@@ -173,7 +178,18 @@ def reference(zero_point: ZeroPoint, scene: Sky, tag: str = "current") -> Refere
     coaddition = provenance("coaddition", zero_point.provenance, tag="", method="weighted")
     fields = {
         name: getattr(new, name)
-        for name in ("instrument", "filter", "mjd", "mjd_end", "exposure_time", "width", "height", "pixel_scale", "wcs")
+        for name in (
+            "instrument",
+            "telescope",
+            "filter",
+            "mjd",
+            "mjd_end",
+            "exposure_time",
+            "width",
+            "height",
+            "pixel_scale",
+            "wcs",
+        )
     }
     image = CoaddImage(
         section=new.section, data=scene.reference, weight=scene.weight, flags=np.zeros(SHAPE, np.uint16),
@@ -291,7 +307,7 @@ def _measurement(
     seen = objects[index] if objects and index < len(objects) else sky_object(ra, dec, mjd)
     row = Measurement(
         measurement_set=result, index_in_sources=index, object=seen, mjd=mjd, filter=difference.filter, x=x, y=y, flux=flux,
-        flux_error=error, snr=abs(flux) / error, magnitude=magnitude, magnitude_error=magnitude_error, diagnostics=values,
+        flux_error=error, snr=abs(flux) / error, magnitude=magnitude, magnitude_error=magnitude_error, background_per_pixel=0.37, diagnostics=values,
         cuts=cuts, failed_cuts=failed, is_bad=bool(failed),
     )  # fmt: skip
     row.set_position(ra, dec).save(force_insert=True)

@@ -43,6 +43,28 @@ def aperture_fluxes(
     return fluxes, errors
 
 
+def annulus_medians(
+    data: np.ndarray, mask: np.ndarray, x: np.ndarray, y: np.ndarray, radii: tuple[float, float]
+) -> np.ndarray:
+    """Median (n,) float64 of the pixels of `data` (ny, nx) in the ring between the radii (px) around each position.
+
+    Pixels of `mask` are left out; NaN where fewer than a quarter of the ring's area is left, e.g. beyond the edge.
+    """
+    inner, outer = radii
+    least = max(1.0, np.pi * (outer**2 - inner**2) / 4)
+    found = np.full(len(x), np.nan)
+    for k, (column, row) in enumerate(zip(x, y)):
+        left, low = (max(0, int(np.floor(at - outer))) for at in (column, row))
+        box = slice(low, max(0, int(row + outer) + 2)), slice(left, max(0, int(column + outer) + 2))
+        usable = ~mask[box]
+        rows, columns = np.ogrid[: usable.shape[0], : usable.shape[1]]
+        distance = np.hypot(columns + left - column, rows + low - row)
+        usable &= (distance >= inner) & (distance <= outer)
+        if np.count_nonzero(usable) >= least:
+            found[k] = np.median(data[box][usable])
+    return found
+
+
 def aperture_corrections(flux_aper: np.ndarray, psf_flux: np.ndarray) -> ApertureCorrections:
     """Compare the aperture fluxes (n, n_aper) of stars with their PSF fluxes (n,).
 

@@ -24,6 +24,7 @@ class Sources:
     table: np.ndarray  # (n,) of source_dtype(n_aper); row k is segment k + 1
     fwhm: float  # px, seeing: FWHM of the Gaussian matched to the stars
     aperture_radii: tuple[float, ...]  # px
+    best_aperture: int  # place in the radii of the one that gives `flux`
     segmentation: np.ndarray  # (ny, nx) int32, 0 where no source is
 
     def __len__(self) -> int:
@@ -79,10 +80,10 @@ def extract_sources(
     found, segmentation = find_sources(signal, background, defects, fwhm, parameters)
     radii = tuple(float(radius * fwhm) for radius in parameters.apertures)
     table = np.zeros(len(found), source_dtype(len(radii)))
-    sources = Sources(table, float(fwhm), radii, np.ascontiguousarray(segmentation, np.int32))
+    best = min(parameters.best_aperture, len(radii) - 1)
+    sources = Sources(table, float(fwhm), radii, best, np.ascontiguousarray(segmentation, np.int32))
     if len(found):
         _measure(sources, found, signal, background, mask | saturated)
-        best = min(parameters.best_aperture, len(radii) - 1)
         table["flux"], table["flux_err"] = table["flux_aper"][:, best], table["flux_aper_err"][:, best]
         table["snr"] = table["flux"] / table["flux_err"]
         _flag(sources, found, mask, saturated)

@@ -45,6 +45,7 @@ class ExposureFacts:
     airmass: float | None = None
     target: str = ""
     project: str = ""
+    telescope: str = ""
     companions: dict[str, Path] = field(default_factory=dict)
 
 
@@ -58,6 +59,7 @@ class RawSection:
     amplifiers: tuple[Amplifier, ...]
     wcs: fits.Header  # rough, for the trimmed image
     pedestal: float = 0.0  # ADU that were added to every pixel
+    zero_point: float | None = None  # AB magnitude of one electron in clear air, where the file tells it
     weight: np.ndarray | None = None  # (ny, nx) electron⁻², where the file brings one
     flags: np.ndarray | None = None  # (ny, nx) uint16 of PixelFlag, where the file brings them
     done: tuple[str, ...] = ()  # corrections that were made before the file came here

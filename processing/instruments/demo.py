@@ -25,6 +25,7 @@ from processing.instruments.base import (
 from products.storage import whole_file
 
 CAMERA = "SeeChange demo mosaic"
+TELESCOPE = "SeeChange demo telescope"
 KINDS = {"object": "science", "zero": "bias", "dark": "dark", "dome flat": "flat"}
 _WORDS = {kind: word for word, kind in KINDS.items()}
 _HINT = "was this file written by `manage.py demo`?"
@@ -42,6 +43,7 @@ class RawFacts:
     ra: float  # degrees, where the telescope believes to point
     dec: float
     airmass: float | None = None
+    zero_point: float | None = None  # AB magnitude of one electron in clear air
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,8 @@ class Demo(Instrument):
                 airmass=header.get("AIRMASS"),
                 target=header.get("OBJECT", ""),
                 project="demo",
-                header={"sections": sections, "FILTER": header.get("FILTER", "")},
+                telescope=header.get("TELESCOP", ""),
+                header={"sections": sections, "FILTER": header.get("FILTER", ""), **_zero_point(header)},
             )
 
     def read_section(
@@ -107,7 +110,19 @@ class Demo(Instrument):
             for name in keyword(found, ["AMPS"], path, _HINT, str).split(",")
         )
         wcs = fits.Header([card for card in found.cards if card.keyword in _WCS])
-        return RawSection(section=section, filter=header["FILTER"], data=data, amplifiers=amplifiers, wcs=wcs)
+        return RawSection(
+            section=section,
+            filter=header["FILTER"],
+            data=data,
+            amplifiers=amplifiers,
+            wcs=wcs,
+            zero_point=header.get("MAGZERO"),
+        )
+
+
+def _zero_point(header: Mapping[str, Any]) -> dict[str, float]:
+    """Of science exposures only."""
+    return {name: float(header[name]) for name in ("MAGZERO",) if name in header}
 
 
 _WCS = (
@@ -120,7 +135,7 @@ def write_raw(path: Path, facts: RawFacts, ccds: Sequence[RawCcd]) -> None:
     """Write a raw file, whole or not at all: a primary header and one losslessly compressed image a CCD."""
     primary = fits.PrimaryHDU()
     header = primary.header
-    header["INSTRUME"] = CAMERA
+    header["INSTRUME"], header["TELESCOP"] = CAMERA, TELESCOPE
     header["OBJECT"] = ("demo field" if facts.kind == "science" else facts.kind, "What was looked at")
     header["IMAGETYP"] = _WORDS[facts.kind]
     header["FILTER"] = facts.filter
@@ -129,6 +144,8 @@ def write_raw(path: Path, facts: RawFacts, ccds: Sequence[RawCcd]) -> None:
     header["RA"], header["DEC"] = (facts.ra, "[deg] pointing"), (facts.dec, "[deg] pointing")
     if facts.airmass is not None:
         header["AIRMASS"] = facts.airmass
+    if facts.zero_point is not None:
+        header["MAGZERO"] = (facts.zero_point, "[mag] AB, of one electron in clear air")
     hdus = fits.HDUList([primary, *map(_hdu, ccds)])
     with whole_file(path) as partial:
         hdus.writeto(partial, overwrite=True)

@@ -34,6 +34,7 @@ _KEYWORDS = {
     "gain": ("GAIN", "EGAIN", "CCDGAIN"),
     "saturation": ("SATURATE", "SATLEVEL", "SATLIMIT"),
     "read_noise": ("RDNOISE", "READNOIS", "RON", "ENOISE"),
+    "zero_point": ("MAGZP", "MAGZERO"),
 }
 _UNITS = {
     "exposure_time": "SECONDS", "filter": "NAME", "gain": "ELECTRONS_PER_ADU", "saturation": "ADU",
@@ -52,6 +53,9 @@ class Generic(Instrument):
     gain: float | None = param(None, gt=0, unit="electron/ADU", help="Instead of GAIN; 1 for images in electrons.")
     saturation: float | None = param(None, gt=0, unit="ADU", help="Level from which pixels are useless, for SATURATE.")
     read_noise: float | None = param(None, ge=0, unit="electron", help="Instead of RDNOISE; 0 if nothing says.")
+    zero_point: float | None = param(
+        None, unit="mag", help="AB magnitude of one ADU, instead of MAGZP or MAGZERO: for the first look alone."
+    )
     pedestal: float = param(0.0, unit="ADU", help="Constant that was added to every pixel.")
     ra: float | None = param(None, ge=0, lt=360, unit="deg", help="Centre of the image, where it has no WCS.")
     dec: float | None = param(None, ge=-90, le=90, unit="deg", help="Centre of the image, where it has no WCS.")
@@ -86,6 +90,7 @@ class Generic(Instrument):
             dec=float(centres[:, 1].mean()),
             airmass=float(header["AIRMASS"]) if _is_number(header.get("AIRMASS")) else None,
             target=str(header.get("OBJECT", ""))[:100],
+            telescope=str(header.get("TELESCOP", "")).strip()[:60],
             project=str(header.get("PROPID", header.get("PROJECT", "")))[:100],
             header={"sections": sections, "pedestal": self.pedestal, "weight_kind": self.weight_kind},
             companions=self._companions(path, shapes),
@@ -122,6 +127,7 @@ class Generic(Instrument):
             amplifiers=(amplifier,),
             wcs=fits.Header.fromstring(facts["wcs"], sep="\n"),
             pedestal=header["pedestal"],
+            zero_point=facts.get("zero_point"),
             weight=weight,
             flags=flags,
             done=("bias", "flat"),
@@ -150,7 +156,14 @@ class Generic(Instrument):
         centre = facts["wcs"].all_pix2world((nx - 1) / 2, (ny - 1) / 2, 0)
         kept = {name: facts[name] for name in ("filter", "gain", "saturation", "read_noise")}
         wcs = facts["wcs"].to_header(relax=True).tostring(sep="\n")
+        kept["zero_point"] = self._zero_point(header, facts["gain"])
         return {"hdu": index, **kept, "wcs": wcs, "centre": [float(value) for value in centre]}
+
+    def _zero_point(self, header: Mapping[str, Any], gain: float) -> float | None:
+        """AB magnitude of one electron, where something tells it: nothing is refused for want of it."""
+        told = [self.zero_point, *(header.get(name) for name in _KEYWORDS["zero_point"])]
+        found = next((float(value) for value in told if _is_number(value) and float(value) > 0), None)
+        return None if found is None else float(found + 2.5 * np.log10(gain))
 
     def _mjd(self, header: Mapping[str, Any], path: Path) -> float:
         return self.mjd if self.mjd is not None else mjd_of(header, path, "give it with --set instrument.mjd=MJD")

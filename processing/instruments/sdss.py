@@ -45,6 +45,7 @@ _PLANES = {  # mask planes of fpM → our flags
     1: PixelFlag.SATURATED,
     9: PixelFlag.COSMIC_RAY,
 }
+_KEPT = ("RUN", "FRAME", "CAMCOL", "FILTER", "SOFTBIAS", "VERSION", "FLUX20")
 _WCS = ("CTYPE1", "CTYPE2", "CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2", "CUNIT1", "CUNIT2")
 _CD = ("CD1_1", "CD1_2", "CD2_1", "CD2_2")
 
@@ -79,11 +80,12 @@ class Sdss(Instrument):
             airmass=float(1 / np.sin(np.radians(float(header["ALT"])))) if header.get("ALT") else None,
             target=str(header.get("OBJECT", "")),
             project="SDSS",
+            telescope=f"SDSS {header.get('TELESCOP', '')}".strip()[:60],
             header={
                 "sections": [section],
                 "gain": gain,
                 "dark_variance": dark_variance,
-                **{name: header.get(name) for name in ("RUN", "FRAME", "CAMCOL", "FILTER", "SOFTBIAS", "VERSION")},
+                **{name: header.get(name) for name in _KEPT},
             },
             companions={role: found for role, found in companions.items() if role == "fpM"},
         )
@@ -112,6 +114,7 @@ class Sdss(Instrument):
             amplifiers=(amplifier,),
             wcs=wcs,
             pedestal=float(header["SOFTBIAS"]),
+            zero_point=_zero_point(header),
             flags=mask_planes(companions["fpM"], data.shape) if "fpM" in companions else None,
             done=("overscan", "bias", "flat"),
         )
@@ -130,6 +133,13 @@ class Sdss(Instrument):
                     reason = f"its gains cannot be read ({error}); fetch it again, or remove it"
                     raise BadInput(what=str(fields), reason=reason) from error
         return self.gain or gain, dark_variance
+
+
+def _zero_point(header: Mapping[str, Any]) -> float | None:
+    """AB magnitude of one electron, from the numbers (DN) that a star of 20 mag has in this frame."""
+    numbers = header.get("FLUX20")
+    known = isinstance(numbers, int | float) and numbers > 0
+    return 20 + 2.5 * float(np.log10(numbers * header["gain"])) if known else None
 
 
 def mask_planes(path: Path, shape: tuple[int, int]) -> np.ndarray:

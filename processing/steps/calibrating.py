@@ -38,6 +38,7 @@ class RawStack:
         return {
             "section": self.section,
             "instrument": first.instrument,
+            "telescope": first.telescope,
             "filter": band,
             "mjd": min(row.mjd for row in self.exposures),
             "mjd_end": max(row.mjd for row in self.exposures),
@@ -65,7 +66,7 @@ class BiasMaking(Step):
     """A master bias: the clipped mean of bias frames without overscan."""
 
     name = "make_bias"
-    version = (1, 0, 0)
+    version = (1, 1, 0)
     parameters: CalibratingParameters
 
     def run(self, raw: RawStack) -> MasterBias:
@@ -78,7 +79,7 @@ class FlatMaking(Step):
     """A master flat: the clipped mean of flat frames, each divided by its own median; the CCD's median is 1."""
 
     name = "make_flat"
-    version = (1, 0, 0)
+    version = (1, 1, 0)
     parameters: CalibratingParameters
 
     def run(self, raw: RawStack, bias: BiasFrame) -> MasterFlat:

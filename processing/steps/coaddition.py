@@ -9,6 +9,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from processing.algorithms.first_look import first_look
 from processing.algorithms.inpainting import fill
 from processing.algorithms.resampling import pixel_map, warp, warp_flags, warp_valid, warp_variance
 from processing.algorithms.stacking import Frame, StackParameters, coadd
@@ -21,6 +22,8 @@ from processing.steps.extraction import total_variance
 from products.models import CoaddImage, ZeroPoint
 from products.pixel_flags import PixelFlag
 
+COMMON = ("instrument", "telescope", "project", "target", "filter", "section")
+
 
 class CoadditionParameters(Parameters):
     stack: StackParameters = param(StackParameters(), help="How the frames are combined.")
@@ -31,7 +34,7 @@ class Coaddition(Step):
     """Warp calibrated images to one grid and one zero point and combine them, leaving artefacts out."""
 
     name = "coaddition"
-    version = (1, 0, 0)
+    version = (1, 1, 0)
     parameters: CoadditionParameters
 
     def run(self, inputs: CoaddInputs) -> CoaddImage:
@@ -48,21 +51,28 @@ class Coaddition(Step):
         weight = np.divide(
             1, found.variance, out=np.zeros_like(found.variance), where=(found.variance > 0) & (flags == 0)
         )
-        images = [part.image for part in parts]
+        images, data = [part.image for part in parts], np.where(np.isfinite(found.data), found.data, 0)
+        look, scale = first_look(data, weight <= 0), pixel_scale_arcsec(wcs, shape)
         image = CoaddImage(
-            data=np.where(np.isfinite(found.data), found.data, 0).astype(np.float32),
+            data=data.astype(np.float32),
             weight=weight.astype(np.float32),
             flags=flags.astype(np.uint16),
             width=shape[1],
             height=shape[0],
             wcs=wcs.to_header().tostring(sep="\n"),
-            pixel_scale=pixel_scale_arcsec(wcs, shape),
+            pixel_scale=scale,
+            fwhm=look.fwhm and look.fwhm * scale,
+            background_level=look.level,
+            background_noise=look.noise,
+            zero_point_estimate=first.zero_point.zp,
+            limiting_magnitude_estimate=look.limiting_magnitude(first.zero_point.zp),
             mjd=min(row.mjd for row in images),
             mjd_end=max(row.mjd_end for row in images),
             exposure_time=sum(row.exposure_time for row in images),
             saturation=min((row.saturation for row in images if row.saturation), default=None),
             components_digest=digest([part.zero_point for part in parts]),
-            **{name: getattr(first.image, name) for name in ("instrument", "project", "target", "filter", "section")},
+            alignment_target=first.image,
+            **{name: getattr(first.image, name) for name in COMMON},
         )
         image.related = {"components": [part.zero_point.pk for part in parts]}
         return image.set_footprint(footprint(wcs, shape))

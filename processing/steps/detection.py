@@ -11,6 +11,8 @@ from processing.step import Step
 from processing.steps.planes import score_planes
 from products.models import Detections, DifferenceImage, WorldCoordinates
 
+PSF_FLUX = -1  # instead of an aperture
+
 
 class DetectionParameters(Parameters):
     peaks: PeakParameters = param(PeakParameters(), help="Threshold and merging.")
@@ -22,7 +24,7 @@ class Detection(Step):
     """Find the peaks of the detection statistic, of either sign."""
 
     name = "detection"
-    version = (1, 0, 0)
+    version = (1, 1, 0)
     parameters: DetectionParameters
 
     def run(self, image: DifferenceImage, world_coordinates: WorldCoordinates) -> Detections:
@@ -37,7 +39,9 @@ class Detection(Step):
             table[name] = peaks[name]
         if len(table):
             table["ra"], table["dec"] = world_coordinates.wcs.all_pix2world(table["x"], table["y"], 0)
-        return Detections(image=image, table=table, n_sources=len(table), threshold=p.peaks.threshold)
+        return Detections(
+            image=image, table=table, n_sources=len(table), best_aperture=PSF_FLUX, threshold=p.peaks.threshold
+        )
 
     def warnings(self) -> list[str]:
         return self._warnings

@@ -26,7 +26,7 @@ class Extraction(Step):
     """Find the sources of an image, measure its sky and its PSF."""
 
     name = "extraction"
-    version = (1, 2, 0)
+    version = (1, 3, 0)
     parameters: ExtractionParameters
 
     def run(self, image: ScienceImage | CoaddImage) -> tuple[SourceList, PSF, Background]:
@@ -47,6 +47,7 @@ class Extraction(Step):
             n_sources=len(table),
             n_stars=model.n_stars,
             aperture_radii=[float(radius) for radius in sources.aperture_radii],
+            best_aperture=sources.best_aperture,
             threshold=p.detection.threshold,
         )
         psf = PSF(

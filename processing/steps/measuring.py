@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import sep
+from pydantic import field_validator
 
+from processing.algorithms.apertures import annulus_medians
 from processing.algorithms.cuts import NO_CUTS, CutParameters, apply_cuts, explain
 from processing.algorithms.diagnostics import measure_diagnostics
 from processing.algorithms.psf_model import PSFModel
@@ -34,14 +36,24 @@ class MeasuringParameters(Parameters):
         NO_CUTS, help="Failing one of these keeps a measurement from being saved."
     )
     aperture_radii: tuple[float, ...] = param((1.0, 2.0, 3.0), unit="FWHM", help="Apertures on the difference image.")
+    background_annulus: tuple[float, float] = param(
+        (4.0, 5.0), unit="FWHM", help="Inner and outer radius of the ring that shows what the difference left around."
+    )
     association_radius: float = param(1.0, gt=0, unit="arcsec", help="Measurements this close are of one object.")
+
+    @field_validator("background_annulus")
+    @classmethod
+    def _inner_is_smaller(cls, radii: tuple[float, float]) -> tuple[float, float]:
+        if not 0 <= radii[0] < radii[1]:
+            raise ValueError("must be two radii, the smaller one first")
+        return radii
 
 
 class Measuring(Step):
     """Measure each detection on the difference image and hold it against the cuts."""
 
     name = "measuring"
-    version = (1, 0, 0)
+    version = (1, 1, 0)
     parameters: MeasuringParameters
 
     def run(
@@ -65,6 +77,8 @@ class Measuring(Step):
         deleted, _ = apply_cuts(found, p.deletion_thresholds)
         radii = [float(radius * fwhm) for radius in p.aperture_radii]
         apertures = _aperture_fluxes(difference, planes.mask, peaks, radii)
+        inner, outer = (radius * fwhm for radius in p.background_annulus)
+        ring = annulus_medians(difference.data, planes.mask, peaks["x"], peaks["y"], (inner, outer))
         kept, verdicts = ~deleted.any(axis=1), explain(found, p.bad_thresholds)
         result = MeasurementSet(
             cutouts=cutouts,
@@ -93,6 +107,7 @@ class Measuring(Step):
                 flux_apertures=[float(value) for value in apertures[0][index]],
                 flux_apertures_errors=[float(value) for value in apertures[1][index]],
                 aperture_radii=radii,
+                background_per_pixel=_plain(ring[index]),
                 diagnostics={name: _plain(found[name][index]) for name in found.dtype.names},
                 cuts=[[v.name, _plain(v.value), v.threshold, v.passed] for v in verdicts[index]],
                 failed_cuts=[name for name, failed in zip(names, bad[index]) if failed],

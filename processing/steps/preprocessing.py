@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from processing.algorithms.detrend import FlagBits, Frames, calibrate
+from processing.algorithms.first_look import first_look
 from processing.algorithms.overscan import subtract_overscan, trim
 from processing.algorithms.wcs_fit import footprint, pixel_scale_arcsec, wcs_from_header
 from processing.errors import BadPixels
@@ -36,7 +37,7 @@ class Preprocessing(Step):
     """Correct raw pixels for overscan, bias, dark and flat; flag what is unusable; convert to electrons."""
 
     name = "preprocessing"
-    version = (1, 1, 0)
+    version = (1, 2, 0)
     parameters: PreprocessingParameters
 
     def run(self, exposure: Exposure, raw: RawSection, calibrators: Calibrators) -> ScienceImage:
@@ -45,7 +46,8 @@ class Preprocessing(Step):
         if bad > self.parameters.max_bad_fraction:
             raise BadPixels(fraction=bad, what=f"{exposure.name} {raw.section}")
         ny, nx = data.shape
-        wcs = wcs_from_header(raw.wcs)
+        wcs, look = wcs_from_header(raw.wcs), first_look(data, weight <= 0)
+        scale = pixel_scale_arcsec(wcs, data.shape)
         image = ScienceImage(
             exposure=exposure,
             section=raw.section,
@@ -55,7 +57,12 @@ class Preprocessing(Step):
             width=nx,
             height=ny,
             wcs=raw.wcs.tostring(sep="\n"),
-            pixel_scale=pixel_scale_arcsec(wcs, data.shape),
+            pixel_scale=scale,
+            fwhm=look.fwhm and look.fwhm * scale,
+            background_level=look.level,
+            background_noise=look.noise,
+            zero_point_estimate=raw.zero_point,
+            limiting_magnitude_estimate=look.limiting_magnitude(raw.zero_point),
             read_noise=float(np.median([amplifier.read_noise for amplifier in raw.amplifiers])),
             saturation=float(min(a.saturation * a.gain for a in raw.amplifiers)),
             preprocessing=[*raw.done, *done],
@@ -64,7 +71,7 @@ class Preprocessing(Step):
             mjd_end=exposure.mjd + exposure.exposure_time / 86400,
             **{
                 name: getattr(exposure, name)
-                for name in ("instrument", "project", "target", "exposure_time", "airmass")
+                for name in ("instrument", "telescope", "project", "target", "exposure_time", "airmass")
             },
         )
         image.related = {"calibrators": [file.pk for file in calibrators.files]}

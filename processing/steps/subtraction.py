@@ -35,6 +35,7 @@ COMMON = (
     "exposure",
     "section",
     "instrument",
+    "telescope",
     "project",
     "target",
     "filter",
@@ -65,7 +66,7 @@ class Subtraction(Step):
     """Bring the reference to the grid of the new image, subtract it, and compute the detection statistic."""
 
     name = "subtraction"
-    version = (1, 1, 0)
+    version = (1, 2, 0)
     parameters: SubtractionParameters
 
     def run(

@@ -18,7 +18,7 @@ from products.models import PSF, Background, CatalogExcerpt, Exposure, Image, Re
 @admin.register(Exposure)
 class ExposureAdmin(ProductAdmin):
     list_display = ["name", "kind", "instrument", "filter", "mjd", "exposure_time", "target", "badness_shown"]
-    list_filter = ["kind", "instrument", "filter", "project"]
+    list_filter = ["kind", "instrument", "telescope", "filter", "project"]
     search_fields = ["name", "target"]
     view_on_site = on_site("exposure", "name")
 
@@ -93,10 +93,12 @@ class CatalogExcerptAdmin(ProductAdmin):
 
 @admin.register(Report)
 class ReportAdmin(RowAdmin):
-    list_display = ["exposure", "section", "attempt", "state", "error_step", "error_type", "tag", "node", "started_at"]
-    list_display_links = ["exposure", "section"]
+    list_display = [
+        *("exposure", "image", "section", "attempt", "state", "error_step", "error_type", "tag", "node", "started_at")
+    ]
+    list_display_links = ["exposure", "image", "section"]
     list_filter = ["state", "error_step", "tag", "cluster", "exposure__instrument"]
-    list_select_related = ["exposure"]
+    list_select_related = ["exposure", "image__exposure"]
     search_fields = ["exposure__name", "error_message", "error_type"]
     date_hierarchy = "started_at"
     hidden = ("steps",)

@@ -28,6 +28,9 @@ class Exposure(FileProduct, SkyPosition):
         max_length=10, choices=Kind.choices, default=Kind.SCIENCE, db_index=True, help_text="What it was taken for."
     )
     instrument = models.CharField(max_length=40, db_index=True, help_text="Short name, e.g. demo.")
+    telescope = models.CharField(
+        max_length=60, blank=True, db_index=True, help_text="As the raw file names it, or the instrument."
+    )
     mjd = models.FloatField("MJD", db_index=True, help_text="Start of the exposure, UTC, days.")
     exposure_time = models.FloatField(help_text="Seconds.")
     filter = models.CharField(max_length=20, blank=True, db_index=True, help_text="Short name; empty when it varies.")

@@ -12,6 +12,7 @@ from products import fits
 from products.models.badness import IMAGE
 from products.models.base import FileProduct, OfKind
 from products.models.files import Plane
+from products.models.first_look import FirstLook
 from products.models.position import Footprint, FootprintQuerySet
 
 
@@ -23,7 +24,7 @@ class KindManager(OfKind.from_queryset(FootprintQuerySet)):
     """The images of one kind."""
 
 
-class Image(FileProduct, Footprint):
+class Image(FileProduct, Footprint, FirstLook):
     """Pixels with weights and flags, on one grid."""
 
     ALLOWED_BADNESS = IMAGE
@@ -68,6 +69,14 @@ class Image(FileProduct, Footprint):
     components = models.ManyToManyField(
         "products.ZeroPoint", related_name="coadds", blank=True, help_text="Calibrated images in this coadd."
     )
+    alignment_target = models.ForeignKey(
+        "self",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="aligned_coadds",
+        help_text="Of coadds: the image in it that gave the pixels and the zero point.",
+    )
     components_digest = models.CharField(
         max_length=20, blank=True, editable=False, help_text="Hash of the set of components."
     )
@@ -85,6 +94,7 @@ class Image(FileProduct, Footprint):
     )
 
     instrument = models.CharField(max_length=40, db_index=True, help_text="As in its exposures.")
+    telescope = models.CharField(max_length=60, blank=True, help_text="As in its (first) exposure.")
     project = models.CharField(max_length=100, blank=True, help_text="As in its (first) exposure.")
     target = models.CharField(max_length=100, blank=True, help_text="As in its (first) exposure.")
     filter = models.CharField(max_length=20, blank=True, db_index=True, help_text="Short name; none of a bias.")
@@ -101,12 +111,6 @@ class Image(FileProduct, Footprint):
     preprocessing = models.JSONField(default=list, blank=True, help_text="Corrections that were applied.")
     wcs = models.TextField("rough WCS", blank=True, help_text="FITS cards of the header's WCS, before astrometry.")
 
-    fwhm = models.FloatField(
-        "FWHM", null=True, blank=True, db_index=True, help_text="Seeing of the new image, arcsec; of differences."
-    )
-    background_noise = models.FloatField(
-        null=True, blank=True, help_text="Of the sky in the new image, electrons rms; of differences."
-    )
     score_mean = models.FloatField(null=True, blank=True, help_text="Of the score on empty sky; 0 when all is well.")
     score_std = models.FloatField(null=True, blank=True, help_text="Of the score on empty sky; 1 when all is well.")
     quality = models.JSONField(default=dict, blank=True, help_text="Further figures of quality.")
@@ -185,6 +189,7 @@ class Image(FileProduct, Footprint):
     def file_header(self) -> astropy_fits.Header:
         header = fits.cards(
             {
+                "TELESCOP": (self.telescope or None, "telescope"),
                 "INSTRUME": (self.instrument, "instrument"),
                 "FILTER": (self.filter, "filter, short name"),
                 "OBJECT": (self.target, "target"),

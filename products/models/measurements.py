@@ -57,6 +57,11 @@ class Measurement(Identified, SkyPosition, HasBadness):
     flux_apertures = models.JSONField(default=list, help_text="Electrons, on the difference image.")
     flux_apertures_errors = models.JSONField(default=list, help_text="Electrons.")
     aperture_radii = models.JSONField(default=list, help_text="Pixels.")
+    background_per_pixel = models.FloatField(
+        null=True,
+        blank=True,
+        help_text="Median of the difference in a ring around it, electrons per pixel; it is not taken off the fluxes.",
+    )
     diagnostics = models.JSONField(default=dict, help_text="Numbers about its shape and its score, by name.")
     cuts = models.JSONField(default=list, help_text="Each cut: name, value, threshold (null: not judged), passed.")
     failed_cuts = models.JSONField(default=list, blank=True, help_text="Names of the cuts that it failed.")

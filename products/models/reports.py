@@ -16,6 +16,14 @@ class Report(Identified):
         FAILED = "failed", "failed"
 
     exposure = models.ForeignKey("products.Exposure", models.CASCADE, null=True, blank=True, related_name="reports")
+    image = models.ForeignKey(
+        "products.Image",
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="reports",
+        help_text="Of attempts at coadds, which have no exposure: the stack, where there came one.",
+    )
     section = models.CharField(max_length=20, blank=True, db_index=True, help_text="CCD.")
     attempt = models.PositiveIntegerField(default=1, help_text="Counted for the exposure and section.")
     state = models.CharField(

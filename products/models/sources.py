@@ -49,6 +49,11 @@ class SourceList(FileProduct):
     n_sources = models.PositiveIntegerField(help_text="Number of rows in the table.")
     n_stars = models.PositiveIntegerField(default=0, help_text="Stars that the PSF was measured on.")
     aperture_radii = models.JSONField(default=list, help_text="Radii of the apertures, pixels.")
+    best_aperture = models.SmallIntegerField(
+        null=True,
+        blank=True,
+        help_text="Place, from 0, in the radii of the aperture that gave `flux`; −1: the flux is that of the PSF.",
+    )
     threshold = models.FloatField(null=True, blank=True, help_text="Of detection, in S/N.")
 
     table = Plane("SOURCES", table=True, help="One row a source; positions in pixels from 0, fluxes in electrons.")

@@ -43,9 +43,10 @@ ORIGIN = (
     Column("exposure", kind=str, help="Name of the exposure."),
     Column("section", kind=str, help="CCD, as the instrument names it."),
     Column("instrument", kind=str, help="Name of the instrument."),
+    Column("telescope", kind=str, help="As the raw file names it, or the instrument."),
 )
 MEASUREMENTS = (
-    OBJECT, *POSITION, *ON_IMAGE, *FLUX, *MAGNITUDE, SCORE,
+    OBJECT, *POSITION, *ON_IMAGE, *FLUX, *MAGNITUDE, Column("background_per_pixel", "electron / pix"), SCORE,
     Column("is_bad", kind=bool), FAILED, Column("badness", kind=str, help="Marks of it and of what it was made of."),
     *ORIGIN, Column("id", kind=str, help="Id of the measurement."),
 )  # fmt: skip
@@ -64,7 +65,7 @@ OBJECTS = (
     Column("is_bad", kind=bool), Column("id", kind=str, help="Id of the object."),
 )  # fmt: skip
 PATHS = {"object": "object__name", "exposure": f"{TO_EXPOSURE}__name", "section": f"{DIFFERENCE}__section",
-         "instrument": f"{DIFFERENCE}__instrument"}  # fmt: skip
+         "instrument": f"{DIFFERENCE}__instrument", "telescope": f"{DIFFERENCE}__telescope"}  # fmt: skip
 
 
 def measurements(tag: ChosenTag, exposure: str = "", section: str = "") -> Table:
@@ -128,6 +129,7 @@ def _detected(row: Detections, measured: QuerySet[Measurement]) -> list[dict[str
         "exposure": image.exposure.name if image.exposure else "",
         "section": image.section,
         "instrument": image.instrument,
+        "telescope": image.telescope,
     }
     found = []
     for index, peak in enumerate(table):

@@ -20,6 +20,7 @@ from products.selectors.exposures import ccds
 from products.selectors.tags import ChosenTag, chosen_tag
 from products.views.exposures import exposure_or_404
 
+SHOWN = ("exposure", "provenance", "alignment_target__exposure")  # with an image that has no name
 GRID = 9  # points a side at which the script knows the sky
 
 
@@ -69,7 +70,7 @@ def ccd(request: HttpRequest, name: str, section: str) -> HttpResponse:
 @require_safe
 def image(request: HttpRequest, key: UUID) -> HttpResponse:
     """The viewer of an image that has no name: a coadd, a master frame; science images go to their address."""
-    found = get_object_or_404(Image.objects.select_related("exposure", "provenance"), pk=key)
+    found = get_object_or_404(Image.objects.select_related(*SHOWN), pk=key)
     if found.kind == Image.Kind.SCIENCE:
         return redirect("ccd", name=found.exposure.name, section=found.section)
     if found.kind in {Image.Kind.DIFFERENCE, Image.Kind.WARPED}:
@@ -108,6 +109,7 @@ def viewer(request: HttpRequest, found: Image, tag: ChosenTag) -> dict[str, Any]
         "shares": shares,
         "trouble": trouble,
         "sky": sky_grid(found, header),
+        "lost": light_lost(tree),
         "badness": [bad_row(name, row) for name, row in tree.made if int(row.badness)],
         "cut_counts": cut_counts(tree),
         "pictured": pictured(found),
@@ -115,6 +117,14 @@ def viewer(request: HttpRequest, found: Image, tag: ChosenTag) -> dict[str, Any]
         "size": tree.cutouts.size if tree.cutouts else 51,
         "mark": max(6.0, 0.012 * max(found.width, found.height)),
     }
+
+
+def light_lost(tree: trace.Tree) -> float | None:
+    """By how much the stars are fainter than in clear air, mag; of one exposure only: a coadd has no weather."""
+    expected = tree.image.zero_point_estimate
+    if expected is None or tree.zero_point is None or tree.image.kind != Image.Kind.SCIENCE:
+        return None
+    return expected - tree.zero_point.zp
 
 
 def bad_row(name: str, row: Any) -> dict[str, str]:

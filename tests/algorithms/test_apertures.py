@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from processing.algorithms.apertures import aperture_corrections, aperture_fluxes
+from processing.algorithms.apertures import annulus_medians, aperture_corrections, aperture_fluxes
 from processing.errors import NotEnoughStars
 from tests.algorithms.pairs import MoffatPSF, render
 
@@ -96,3 +96,32 @@ def test_stars_without_light_say_nothing_about_the_correction():
 def test_no_source_has_no_flux():
     found, error = aperture_fluxes(np.zeros((50, 50), np.float32), np.zeros(0), np.zeros(0), RADII, rms=1.0)
     assert found.shape == error.shape == (0, 3)
+
+
+def test_a_ring_shows_the_level_around_a_star_and_not_the_star():
+    places = np.array([(60.3, 70.8), (150.0, 40.5)])
+    image = render(200, MoffatPSF(3.0), places, np.array([50_000.0, 80_000.0])) + 12.0
+    data = np.random.default_rng(2).normal(image, SIGMA).astype(np.float32)
+    found = annulus_medians(data, np.zeros(data.shape, bool), *places.T, (20.0, 24.0))
+    pixels = np.pi * (24**2 - 20**2)
+    np.testing.assert_allclose(found, 12.0, atol=4 * 1.25 * SIGMA / np.sqrt(pixels) + 0.5)  # and wings of 0.5
+
+
+def test_a_ring_is_as_wide_as_it_says_and_leaves_out_what_is_masked():
+    y, x = np.mgrid[:81, :81]
+    radius = np.hypot(x - 40, y - 40)
+    data = np.where((radius >= 10) & (radius <= 15), 5, 100).astype(np.float32)
+    centre = np.array([40.0]), np.array([40.0])
+    whole = np.zeros(data.shape, bool)
+    assert annulus_medians(data, whole, *centre, (10.0, 15.0)) == [5]
+    data[y > 40] = 1000
+    assert annulus_medians(data, y > 40, *centre, (10.0, 15.0)) == [5]
+    assert np.isnan(annulus_medians(data, (y > 40) | (x > 33), *centre, (10.0, 15.0))).all()
+
+
+def test_a_ring_over_the_edge_has_what_is_inside_and_one_beyond_it_nothing():
+    data = np.full((50, 70), 3.0, np.float32)
+    x, y = np.array([0.0, 69.0, 35.0, 500.0, -40.0]), np.array([25.0, 49.0, -0.4, 20.0, -40.0])
+    found = annulus_medians(data, np.zeros(data.shape, bool), x, y, (6.0, 9.0))
+    np.testing.assert_array_equal(found, [3, 3, 3, np.nan, np.nan])
+    assert annulus_medians(data, np.zeros(data.shape, bool), x[:0], y[:0], (6.0, 9.0)).shape == (0,)

@@ -57,14 +57,17 @@ def demo_file(path):
         )
     )
     data = np.random.default_rng(1).integers(900, 1100, (ny, nx + 2 * over)).astype(np.uint16)
-    facts = RawFacts("raw1", "science", "g", 61000.25, 45.0, 150.0, 2.0, 1.1)
+    facts = RawFacts("raw1", "science", "g", 61000.25, 45.0, 150.0, 2.0, 1.1, zero_point=28.4)
     ccds = [RawCcd(name, data + k, amplifiers, wcs_header()) for k, name in enumerate(("N1", "N2"))]
     write_raw(path, facts, ccds)
     return data
 
 
 def sdss_file(path, **changes):
-    facts = {"FILTER": "r", "CAMCOL": 4, "SOFTBIAS": 1000, "TAI": 4665448596.13, "EXPTIME": "53.907456", "ALT": 56.0}
+    facts = {
+        "FILTER": "r", "CAMCOL": 4, "SOFTBIAS": 1000, "TAI": 4665448596.13, "EXPTIME": "53.907456", "ALT": 56.0,
+        "TELESCOP": "2.5m", "FLUX20": 2000.0,
+    }  # fmt: skip
     header = wcs_header(**(facts | changes))
     fits.PrimaryHDU(np.full(SHAPE, 1100, np.uint16), header).writeto(path, overwrite=True)
     return path
@@ -104,6 +107,7 @@ def test_the_demo_camera_reads_what_was_written(tmp_path):
     raw = camera.read_section(tmp_path / "raw1.fits", {}, facts.header, "N2")
     np.testing.assert_array_equal(raw.data, data + 1)
     assert [a.gain for a in raw.amplifiers] == [1.5, 1.7]
+    assert (facts.telescope, raw.zero_point) == ("SeeChange demo telescope", 28.4)
     assert raw.amplifiers[1].target == (slice(0, 40), slice(30, 60))
     assert raw.wcs["CRVAL1"] == 150.0
     with pytest.raises(BadInput, match="N1, N2"):
@@ -130,6 +134,23 @@ def test_generic_takes_what_the_header_says(tmp_path):
     raw = Generic().read_section(path, {}, facts.header, "1")
     assert (raw.amplifiers[0].gain, raw.amplifiers[0].read_noise, raw.amplifiers[0].saturation) == (2.0, 4.0, 60000.0)
     assert raw.data[0, 5] == 5
+    assert (facts.telescope, raw.zero_point) == ("", None)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "options", "per_adu"),
+    [
+        ({"MAGZP": 27.5}, {}, 27.5), ({"MAGZERO": 26.0}, {}, 26.0), ({"MAGZP": 27.5}, {"zero_point": 25.0}, 25.0),
+        ({"MAGZP": -99.0, "MAGZERO": 26.0}, {}, 26.0), ({"MAGZP": "unknown"}, {}, None), ({"MAGZP": 0.0}, {}, None),
+    ],
+)  # fmt: skip
+def test_generic_takes_telescope_and_zero_point_where_the_header_has_them(keywords, options, per_adu, tmp_path):
+    path = image_file(tmp_path / "x.fits", TELESCOP=" CTIO 4.0-m ", **keywords)
+    facts = Generic(**options).read_exposure(path)
+    assert facts.telescope == "CTIO 4.0-m"
+    found = Generic(**options).read_section(path, {}, facts.header, "1").zero_point
+    # A star of one ADU has as many electrons as the gain says.
+    assert found == (None if per_adu is None else pytest.approx(per_adu + 2.5 * np.log10(2.0)))
 
 
 @pytest.mark.parametrize(
@@ -245,6 +266,8 @@ def test_sdss_reads_time_bias_and_masks(tmp_path):
     assert set(facts.companions) == {"fpM"}
     raw = Sdss().read_section(path, facts.companions, facts.header, "r4")
     assert raw.pedestal == 1000
+    assert facts.telescope == "SDSS 2.5m"
+    assert raw.zero_point == pytest.approx(20 + 2.5 * np.log10(2000 * 4.76))
     assert raw.amplifiers[0].gain == pytest.approx(4.76)
     assert np.flatnonzero(raw.flags[5]).tolist() == [10, 11, 12]
     assert raw.flags[6, 11] == PixelFlag.SATURATED

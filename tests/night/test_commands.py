@@ -57,6 +57,28 @@ def test_the_commands_before_processing_make_what_they_say(calibrated_night, nig
     assert recorded() == stored()
 
 
+def test_images_have_a_first_look_that_their_stars_confirm(calibrated_night, night):
+    """The zero point of clear air is less than 0.4 mag of clouds away, and the limits are as far apart but for wings."""
+    rows = ZeroPoint.objects.all()
+    assert len(rows) == 6
+    for row in rows:
+        image = row.image
+        assert image.telescope == "SeeChange demo telescope"
+        assert image.fwhm == pytest.approx(1.12 * row.psf.fwhm_pixels * image.pixel_scale, rel=0.1)
+        assert image.background_noise == pytest.approx(row.background.noise, rel=0.02)
+        lost = image.zero_point_estimate - row.zp
+        assert -0.05 < lost < 0.4
+        assert image.limiting_magnitude_estimate - row.limiting_magnitude - lost == pytest.approx(0.15, abs=0.1)
+        if image.kind == "science":
+            assert image.exposure.telescope == image.telescope and image.alignment_target is None
+            with fits.open(image.path()) as hdus:
+                assert hdus[0].header["TELESCOP"] == image.telescope
+        else:
+            sharpest = min(image.components.all(), key=lambda part: part.psf.fwhm_pixels * part.image.pixel_scale)
+            assert image.alignment_target == sharpest.image
+            assert [report.state for report in image.reports.all()] == ["done"]
+
+
 def test_every_command_of_the_engine_has_a_help_with_its_options(capsys):
     load("processing.management.commands")
     for name, app in get_commands().items():

@@ -32,6 +32,10 @@ def test_two_epochs_give_few_and_trustworthy_candidates(band, real_data, tmp_pat
         assert np.hypot(world.rms_ra, world.rms_dec) / np.sqrt(2) <= 0.05
         assert world.n_matches >= 40
         assert solution.scatter <= 0.03
+        image = solution.image  # the survey calibrated in photometric nights: FLUX20 holds to a tenth of a magnitude
+        assert image.telescope == "SDSS 2.5m"
+        assert image.zero_point_estimate == pytest.approx(solution.zp, abs=0.15)
+        assert image.limiting_magnitude_estimate == pytest.approx(solution.limiting_magnitude, abs=0.4)
 
     difference = Image.objects.get(kind="difference").as_kind()
     assert abs(difference.score_mean) <= 0.05

@@ -19,7 +19,7 @@ from tests import factories
 
 pytestmark = [
     pytest.mark.django_db,
-    pytest.mark.filterwarnings("ignore:'electron' did not parse"),  # astropy reading back, not writing
+    pytest.mark.filterwarnings("ignore:'electron.*' did not parse"),  # astropy reading back, not writing
 ]
 
 
@@ -43,6 +43,8 @@ def test_measurements_are_written_as_they_are_in_the_database(ccd):
         for name in ("ra", "dec", "x", "y", "flux", "flux_error", "snr", "magnitude", "magnitude_error", "mjd"):
             assert float(row[name]) == pytest.approx(getattr(stored, name), rel=1e-12)
         assert float(row["score"]) == stored.scores.get().score
+        assert float(row["background_per_pixel"]) == stored.background_per_pixel == 0.37
+        assert row["telescope"] == "Blanco 4 m"
         assert (row["exposure"], row["section"], row["filter"]) == (ccd.exposure.name, "N1", "r")
 
 
@@ -61,6 +63,7 @@ def test_detections_say_what_became_of_them(ccd):
     Alert.objects.all().delete()
     Measurement.objects.filter(index_in_sources=0).delete()
     found = rows("detections")
+    assert {row["telescope"] for row in found} == {"Blanco 4 m"}
     assert [row["outcome"] for row in found] == ["not saved", "kept", "kept", "kept", "cut", "cut"]
     assert found[0]["magnitude"] == "" and found[0]["object"] == ""
     assert found[5]["failed_cuts"] == "elongation"
@@ -129,8 +132,11 @@ def test_fits_and_ecsv_carry_units_and_explanations(ccd, tmp_path):
     for ending in ("fits", "ecsv"):
         call_command("export", "measurements", "-o", str(tmp_path / f"x.{ending}"), verbosity=0)
     table = Table.read(tmp_path / "x.ecsv", format="ascii.ecsv")
-    units = {name: str(table[name].unit) for name in ("ra", "x", "flux", "magnitude", "mjd")}
-    assert units == {"ra": "deg", "x": "pix", "flux": "electron", "magnitude": "mag", "mjd": "d"}
+    units = {name: str(table[name].unit) for name in ("ra", "x", "flux", "background_per_pixel", "magnitude", "mjd")}
+    assert units == {
+        "ra": "deg", "x": "pix", "flux": "electron", "background_per_pixel": "electron / pix", "magnitude": "mag",
+        "mjd": "d",
+    }  # fmt: skip
     assert all(table[name].description for name in table.colnames if name not in ("x", "y"))
     with fits.open(tmp_path / "x.fits", checksum=True) as hdus:
         assert {column.name: column.unit for column in hdus[1].columns if column.name in units} == units

@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 from PIL import Image as Picture
 
-from products.models import Alert, Label, Provenance, ProvenanceTag
+from products.models import Alert, CoaddImage, Label, Provenance, ProvenanceTag, ScienceImage
 from products.models.badness import Badness
 from products.services.badness import set_badness
 from tests import factories
@@ -98,6 +98,36 @@ def test_an_exposure_shows_its_ccds_failures_and_provenance(site: Archive, text)
     assert site.ccd.exposure.provenance_id[:8] in page and "badness" in page
     assert f"/exposures/{site.name}/N2/report/" in page
     assert page.index(f">{FAILED}</a>") < page.index(">N1</a>"), "failures come first"
+
+
+def test_a_ccd_that_stopped_shows_the_seeing_of_its_first_look(text) -> None:
+    image = factories.science_image()
+    factories.report(image.exposure, "N1", failed="extraction")
+    page = text(f"/exposures/{image.exposure.name}/")
+    assert "≈ 1.70" in page and "Blanco 4 m" in page
+    factories.report(image.exposure, "N1")  # now the PSF is measured
+    assert "≈" not in text(f"/exposures/{image.exposure.name}/")
+
+
+def test_the_first_look_stands_beside_what_the_stars_say(site: Archive, text) -> None:
+    page = text(f"/exposures/{site.name}/N1/")
+    assert "First look" in page and "27.43" in page and "22.71" in page and "401.0 ± 20.1" in page
+    lost = page.index("light lost on the way")
+    assert "0.12" in page[lost : lost + 80]  # 27.43 − 27.31
+    assert "0.37" in page and "Blanco 4 m" in page
+    image = site.ccd.image
+    ScienceImage.objects.filter(pk=image.pk).update(zero_point_estimate=None, limiting_magnitude_estimate=None)
+    assert "light lost" not in text(f"/exposures/{site.name}/N1/")
+
+
+def test_a_coadd_leads_to_the_image_that_it_is_aligned_to(site: Archive, text, client: Client) -> None:
+    coadd = site.ccd.difference.reference.zero_point.image
+    assert "aligned to" not in text(f"/images/{coadd.pk}/")
+    CoaddImage.objects.filter(pk=coadd.pk).update(alignment_target=site.ccd.image)
+    page = text(f"/images/{coadd.pk}/")
+    address = reverse("image", args=[site.ccd.image.pk])
+    assert "aligned to" in page and f'href="{address}"' in page and "light lost" not in page
+    assert client.get(address).headers["Location"] == f"/exposures/{site.name}/N1/"
 
 
 def test_a_frame_for_calibration_is_not_called_unprocessed(text) -> None:

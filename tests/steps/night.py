@@ -38,6 +38,7 @@ from processing.providers import Calibrators, CoaddInputs, ReferenceProducts, St
 from processing.simulated_night import (
     Night,
     Shot,
+    clear_zero_point,
     conditions_of,
     detector_of,
     frame_of,
@@ -63,7 +64,7 @@ def exposure_of(shot: Shot) -> Exposure:
     """The row of a shot, as an instrument would describe it."""
     row = Exposure(
         name=shot.name, kind=shot.kind, instrument="demo", mjd=shot.mjd, exposure_time=shot.exposure_time,
-        filter=shot.band, project="demo", target="demo field", airmass=1.2,
+        filter=shot.band, telescope="small", project="demo", target="demo field", airmass=1.2,
     )  # fmt: skip
     return row.set_position(52.1, -27.8)
 
@@ -80,12 +81,16 @@ def raw_of(shot: Shot) -> RawSection:
     else:
         expected, _ = render(sky_of(NIGHT), frame, shot.mjd)
         data = read_out(expected, detector, exposure_time=shot.exposure_time, rng=rng)
-    header = None
+    header = expected_zero_point = None
     if frame is not None:
         found = conditions_of(NIGHT, shot)
         ra, dec = found.believed
         header = replace(frame.projection, ra=ra, dec=dec, rotation=found.believed_rotation, radial=0, tilt=0).header()
-    return RawSection(section=SECTION, filter=shot.band, data=data, amplifiers=detector.amplifiers, wcs=header)
+        expected_zero_point = clear_zero_point(shot.band, found.airmass)
+    return RawSection(
+        section=SECTION, filter=shot.band, data=data, amplifiers=detector.amplifiers, wcs=header,
+        zero_point=expected_zero_point,
+    )  # fmt: skip
 
 
 def of_kind(kind: str) -> list[Shot]:

@@ -70,6 +70,13 @@ def test_the_list_says_how_many_sources_and_stars_there_are(ccd):
     assert len(found.aperture_radii) == found.table["flux_aper"].shape[1]
 
 
+@pytest.mark.parametrize(("asked", "given"), [(0, 0), (3, 3), (99, 4)])
+def test_the_list_says_which_aperture_gave_the_flux(ccd, asked, given):
+    found, _, _ = Extraction(detection={"best_aperture": asked}).run(image=ccd.new["image"])
+    assert found.best_aperture == given
+    np.testing.assert_array_equal(found.table["flux"], found.table["flux_aper"][:, given])
+
+
 def test_an_image_without_a_good_pixel_is_refused(ccd):
     image = row_like(ccd.new["image"], weight=np.zeros(NIGHT.shape, np.float32))
     with pytest.raises(BadPixels):

@@ -64,6 +64,11 @@ def test_detections_have_positions_on_the_sky(found):
     ra, dec = wcs.all_pix2world(table["x"], table["y"], 0)
     assert np.all(separation(table["ra"], table["dec"], ra, dec) * 3600 < 1e-3)
     assert found["detections"].n_sources == len(table)
+    assert (
+        found["detections"].best_aperture == -1
+    )  # the flux is that of the PSF: where it peaks it is the alpha plane's
+    alpha = found["difference"].alpha[np.rint(table["y"]).astype(int), np.rint(table["x"]).astype(int)]
+    assert np.median(np.abs(table["flux"] / alpha - 1)) < 0.05
     assert np.all(table["snr"] >= found["detections"].threshold)
 
 
@@ -132,6 +137,28 @@ def test_a_measurement_says_all_that_its_columns_promise(found):
     assert [cut[0] for cut in row.cuts] == [cut.name for cut in CUTS]
     wcs = found["world_coordinates"].wcs
     assert separation(*wcs.all_pix2world(row.x, row.y, 0), row.ra, row.dec) * 3600 < 1e-3
+
+
+def test_the_ring_around_a_measurement_shows_what_the_subtraction_left(found):
+    difference, rows = found["difference"], found["measurement_set"].rows
+    noise = 1 / np.sqrt(np.median(difference.weight[difference.weight > 0]))
+    left = np.array([row.background_per_pixel for row in rows if row.background_per_pixel is not None])
+    area = np.pi * (5**2 - 4**2) * found["psf"].fwhm_pixels ** 2
+    assert len(left) > 0.9 * len(rows)
+    # The median of `area` pixels of empty sky scatters by 1.25 σ/√area, and neighbours are correlated.
+    assert np.median(np.abs(left)) < 3 * 1.25 * noise / np.sqrt(area)
+    raised = copy.copy(difference)
+    raised.data = difference.data + np.float32(7)
+    again = measure({**found, "difference": raised}, Measuring()).rows
+    for row, before in zip(again, rows):
+        if before.background_per_pixel is not None:
+            assert row.background_per_pixel - before.background_per_pixel == pytest.approx(7, abs=1e-3)
+        assert row.flux == before.flux
+
+
+def test_a_ring_that_is_inside_out_is_refused():
+    with pytest.raises(ConfigurationError, match="smaller one first"):
+        Measuring(background_annulus=(5.0, 4.0))
 
 
 def test_what_is_stored_as_json_is_json(found):

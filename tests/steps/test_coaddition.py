@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from astropy.wcs import WCS
 
 from processing.errors import BadInput
 from processing.pipelines import Coaddition
@@ -34,6 +35,28 @@ def test_the_coadd_has_the_zero_point_of_its_best_frame(ccd):
     assert ccd.made_of.psf.fwhm_pixels >= 0.98 * first.psf.fwhm_pixels
     worst = max(part.psf.fwhm_pixels for part in ccd.components.components)
     assert ccd.made_of.psf.fwhm_pixels < 1.02 * worst
+
+
+def test_the_coadd_says_which_image_it_is_aligned_to(ccd):
+    """One pixel at the middle of that image alone is a pixel of the coadd; of the others it falls between pixels."""
+    off = {}
+    for part in ccd.components.components:
+        middle = part.world_coordinates.wcs.all_pix2world(*((n - 1) // 2 for n in part.image.shape[::-1]), 0)
+        x, y = WCS(ccd.coadd.wcs_header).all_world2pix(*middle, 0)
+        off[part.image.pk] = float(np.hypot(x - np.rint(x), y - np.rint(y)))
+    assert min(off, key=off.get) == ccd.coadd.alignment_target.pk
+    assert off[ccd.coadd.alignment_target.pk] < 1e-3 < sorted(off.values())[1]
+    target = next(part for part in ccd.components.components if part.image is ccd.coadd.alignment_target)
+    assert ccd.coadd.zero_point_estimate == target.zero_point.zp
+
+
+def test_the_first_look_at_a_coadd_is_close_to_what_its_stars_say(ccd):
+    coadd, found = ccd.coadd, ccd.made_of
+    assert coadd.telescope == "small"
+    assert coadd.background_noise == pytest.approx(found.background.noise, rel=0.03)
+    assert abs(coadd.background_level) < 0.1 * coadd.background_noise
+    assert coadd.fwhm == pytest.approx(1.12 * found.psf.fwhm_pixels * coadd.pixel_scale, rel=0.06)
+    assert coadd.limiting_magnitude_estimate - found.zero_point.limiting_magnitude == pytest.approx(0.15, abs=0.1)
 
 
 def test_the_coadd_has_no_sky_and_covers_all_frames(ccd):

@@ -13,7 +13,7 @@ from processing.algorithms.statistics import difference_noise
 from processing.errors import BadInput, BadPixels
 from processing.pipelines import Preprocessing
 from processing.providers import Calibrators
-from processing.simulated_night import detector_of, frame_of
+from processing.simulated_night import clear_zero_point, conditions_of, detector_of, frame_of
 from products.pixel_flags import PixelFlag
 from tests.steps.night import NIGHT, SECTION, exposure_of, raw_of
 
@@ -63,10 +63,31 @@ def test_saturated_stars_are_flagged(ccd, image):
 def test_the_row_says_what_the_image_is(ccd, image):
     assert image.shape == image.data.shape == image.weight.shape == image.flags.shape == NIGHT.shape
     assert image.preprocessing == ["overscan", "bias", "flat", "gain"]
-    assert (image.filter, image.instrument, image.section) == ("r", "demo", SECTION)
+    assert (image.filter, image.instrument, image.telescope, image.section) == ("r", "demo", "small", SECTION)
     assert image.mjd_end - image.mjd == pytest.approx(ccd.late.exposure_time / 86400)
     assert image.pixel_scale == pytest.approx(1.0, rel=0.001)
     assert len(image.corners) == 4
+
+
+def test_the_first_look_is_close_to_what_the_stars_say_later(ccd, image):
+    new = ccd.new
+    assert image.background_level == pytest.approx(new["background"].value, rel=0.003)
+    assert image.background_noise == pytest.approx(new["background"].noise, rel=0.02)
+    # A Gaussian matched to a star with wings is wider than the star at half its height, by some 12 %.
+    assert image.fwhm == pytest.approx(1.12 * new["psf"].fwhm_pixels * image.pixel_scale, rel=0.06)
+    conditions = conditions_of(NIGHT, ccd.late)
+    clouds = clear_zero_point(ccd.late.band, conditions.airmass) - conditions.zero_point
+    assert image.zero_point_estimate - new["zero_point"].zp == pytest.approx(clouds, abs=0.05)
+    # Without clouds only the wings, which the Gaussian has not, are between the two limits: 0.1 to 0.2 mag.
+    deeper = image.limiting_magnitude_estimate - new["zero_point"].limiting_magnitude
+    assert deeper - clouds == pytest.approx(0.15, abs=0.1)
+
+
+def test_without_a_zero_point_in_the_file_there_is_a_seeing_and_no_limit(ccd):
+    raw = replace(raw_of(ccd.late), zero_point=None)
+    row = Preprocessing().run(exposure=exposure_of(ccd.late), raw=raw, calibrators=ccd.calibrators)
+    assert row.fwhm == ccd.new["image"].fwhm and row.background_noise > 0
+    assert row.zero_point_estimate is None and row.limiting_magnitude_estimate is None
 
 
 def test_an_image_of_which_most_is_unusable_is_refused(ccd):
