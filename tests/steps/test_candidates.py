@@ -148,6 +148,7 @@ def test_the_ring_around_a_measurement_shows_what_the_subtraction_left(found):
     # The median of `area` pixels of empty sky scatters by 1.25 σ/√area, and neighbours are correlated.
     assert np.median(np.abs(left)) < 3 * 1.25 * noise / np.sqrt(area)
     raised = copy.copy(difference)
+    raised.__dict__["_planes"] = dict(difference.__dict__["_planes"])
     raised.data = difference.data + np.float32(7)
     again = measure({**found, "difference": raised}, Measuring()).rows
     for row, before in zip(again, rows):
