@@ -96,7 +96,7 @@ def test_an_exposure_shows_its_ccds_failures_and_provenance(site: Archive, text)
     page = text(f"/exposures/{site.name}/")
     assert "partial: 2 of 3" in page and "photocal: 4 stars found, 10 needed" in page
     assert site.ccd.exposure.provenance_id[:8] in page and "badness" in page
-    assert f"/exposures/{site.name}/N2/report/" in page
+    assert f"/exposures/{site.name}/N2/report/" in page and "what reading the raw file again needs" in page
     assert page.index(f">{FAILED}</a>") < page.index(">N1</a>"), "failures come first"
 
 
@@ -130,7 +130,9 @@ def test_the_marks_sit_on_the_pixels_of_the_sources(site: Archive, text) -> None
 def test_a_reference_shows_its_own_calibration_although_no_tag_holds_it(site: Archive, text) -> None:
     image = site.ccd.difference.reference.zero_point.image
     ProvenanceTag.objects.filter(provenance=image.provenance).delete()
-    assert "27.310 ± 0.012" in text(f"/images/{image.pk}/")
+    page = text(f"/images/{image.pk}/")
+    assert "27.310 ± 0.012" in page
+    assert '<b id="which">coadd</b>' in page and "cut, and why" not in page, "it is not called new, and has no marks"
 
 
 def test_badness_is_shown_wherever_it_is_inherited(site: Archive, text) -> None:
