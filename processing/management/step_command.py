@@ -142,11 +142,15 @@ def instrument_from(options: dict[str, Any], configuration: dict[str, Any]) -> I
 
 
 def known_exposure(text: str) -> Exposure | None:
-    """The exposure with this name or id."""
+    """The exposure with this name or id; CommandError where instruments share the name: any choice could be wrong."""
     known = Exposure.objects.filter(name=text)
     with contextlib.suppress(ValueError):
         known = known | Exposure.objects.filter(pk=uuid.UUID(text))
-    return known.first()
+    rows = list(known[:5])
+    if len(rows) > 1:
+        ids = ", ".join(f"{row.pk} ({row.instrument})" for row in rows)
+        raise CommandError(f"several exposures are called {text}; give the id of one: {ids}")
+    return rows[0] if rows else None
 
 
 def ingested_exposure(text: str) -> Exposure:

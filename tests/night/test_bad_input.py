@@ -15,6 +15,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from products.models import Alert, CatalogExcerpt, Exposure, Image, Report
+from tests import factories
 from tests.instruments.test_instruments import image_file, sdss_file, wcs_header
 from tests.night.same import recorded, stored
 
@@ -139,6 +140,14 @@ def test_what_is_refused_is_named_once_also_among_others(tmp_path):
     first, second = said.getvalue().splitlines()
     assert first.count(str(text)) == 1
     assert second.startswith(f"{tmp_path / 'b.fits'}: filter 'V'")
+
+
+@pytest.mark.django_db
+def test_a_name_that_two_instruments_share_is_not_guessed_at(command):
+    one, other = (factories.exposure("field_1", instrument=name) for name in ("demo", "generic"))
+    for word in ("process_exposure", "subtract"):
+        line = refused(command, word, "field_1")
+        assert f"{one.pk} (demo)" in line and f"{other.pk} (generic)" in line
 
 
 @pytest.mark.django_db
