@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from uuid import uuid4
 
 import pytest
@@ -324,3 +325,15 @@ def test_an_attempt_that_sent_its_alerts_came_to_the_end_and_one_that_was_told_t
     whole.save()
     page = client.get(reverse("exposure", args=[ccd.image.exposure.name])).content.decode()
     assert "went through photocal, as asked" in page and "4 of 11 steps" in page
+
+
+def test_an_arrow_that_passes_a_provenance_is_not_hidden_behind_it(text) -> None:
+    first = factories.provenance("astrocal")
+    second = factories.provenance("photocal", first)
+    third = factories.provenance("subtraction", first, second)
+    page = text(f"/provenance/{third.pk}/")
+    paths = re.findall(r'<path class="link" d="([^"]+)"', page)
+    tops = [float(y) for y in re.findall(r'class="node[^>]*translate\([\d.]+ ([\d.]+)\)', page)]
+    (around,) = [path for path in paths if "H" in path]
+    assert len(paths) == 3 and len(tops) == 3
+    assert 0 < float(around.split("H")[0].split()[-1]) < min(tops)
