@@ -36,9 +36,10 @@ class Referencing(Lookup):
         image, p = data[ScienceImage], self.parameters
         refset = RefSet.objects.filter(name=p.refset).first()
         if refset is None:
-            raise self._missing(
-                image, f"there is no set '{p.refset}'; make one: manage.py make_reference --refset {p.refset}"
-            )
+            sets = ", ".join(RefSet.objects.order_by("name").values_list("name", flat=True))
+            known = f"there are: {sets} (--refset NAME); or " if sets else ""
+            hint = f"{known}make one: manage.py make_reference --refset {p.refset}"
+            raise self._missing(image, f"there is no set '{p.refset}'; {hint}")
         rows = Reference.objects.filter(
             provenance=refset.provenance, filter=image.filter, badness_own=0, badness_upstream=0
         ).select_related("zero_point__world_coordinates__sources__image")

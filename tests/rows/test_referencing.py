@@ -48,3 +48,12 @@ def test_an_image_that_was_taken_as_a_reference_is_not_subtracted_from_itself():
     with pytest.raises(NoReference, match="hold this exposure itself"):
         chosen_for(new)
     assert chosen_for(late) == row
+
+
+def test_a_set_that_is_not_there_is_refused_with_those_that_are():
+    new = calibrated("new")
+    with pytest.raises(NoReference, match=r"no set 'default'; make one: manage.py make_reference --refset default"):
+        chosen_for(new)
+    RefSet.objects.create(name="deep", provenance=new.provenance)
+    with pytest.raises(NoReference, match=r"no set 'default'; there are: deep \(--refset NAME\); or make one"):
+        chosen_for(new)
