@@ -7,13 +7,16 @@ import io
 import re
 from uuid import uuid4
 
+import numpy as np
 import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from PIL import Image as Picture
 
-from products.models import Alert, Label, Provenance, ProvenanceTag
+from products.models import Alert, Label, Provenance, ProvenanceTag, WorldCoordinates
 from products.models.badness import Badness
 from products.services.badness import set_badness
 from tests import factories
@@ -337,3 +340,17 @@ def test_an_arrow_that_passes_a_provenance_is_not_hidden_behind_it(text) -> None
     (around,) = [path for path in paths if "H" in path]
     assert len(paths) == 3 and len(tops) == 3
     assert 0 < float(around.split("H")[0].split()[-1]) < min(tops)
+
+
+def test_the_fits_of_new_has_the_calibration_that_its_file_is_too_old_for(site: Archive, client: Client) -> None:
+    zero_point, image = site.ccd.zero_point, site.ccd.image
+    solution = factories.tangent_plane(image.ra + 0.01, image.dec)
+    WorldCoordinates.objects.filter(pk=zero_point.world_coordinates_id).update(header=factories.cards(solution))
+    answer = client.get(f"/files/{image.pk}/?calibrated=1")
+    with fits.open(io.BytesIO(b"".join(answer.streaming_content)), checksum=True) as hdus:
+        assert hdus[0].header["MAGZP"] == zero_point.zp and hdus[0].header["CALID"] == zero_point.provenance_id
+        for hdu in hdus[1:]:
+            assert WCS(hdu.header).wcs.crval == pytest.approx(solution.wcs.crval)
+        assert np.array_equal(hdus["SCI"].data, fits.getdata(image.path(), "SCI"))
+    raw = client.get(f"/files/{image.pk}/")
+    assert b"".join(raw.streaming_content) == image.path().read_bytes()
