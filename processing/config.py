@@ -146,6 +146,7 @@ def tag_of(configuration: Mapping[str, Any]) -> str:
 
 def defaults_text() -> str:
     """The default configuration as YAML, generated from the declarations, with units and help as comments."""
+    from processing.choosing import ConfigChoice
     from processing.pipelines import STEPS
 
     lines = [
@@ -153,6 +154,10 @@ def defaults_text() -> str:
         "# A configuration of your own needs only what differs: `preloads: [default.yaml]`, then your values.",
         "pipeline:",
         *_documented(PipelineParameters(), 1),
+        "",
+        f"# {ConfigChoice.__doc__}",
+        "configchoice:",
+        *_documented(ConfigChoice(), 1),
     ]
     for step in STEPS:
         summary = (step.__doc__ or "").strip().splitlines()[0]

@@ -6,9 +6,11 @@ from typing import Any, Self, TypeVar
 
 from django.db import models
 
+from processing.errors import BadInput
 from processing.step import Lookup, Step
-from products.models import DifferenceImage, Exposure, Provenance, ProvenanceTag
+from products.models import DifferenceImage, Exposure, Provenance, ProvenanceTag, ScienceImage
 from products.models.base import Product
+from products.services.tagging import refuse_unknown
 
 T = TypeVar("T")
 
@@ -102,15 +104,19 @@ class DataStore:
 
     @classmethod
     def from_tag(cls, exposure: Exposure, section: str, tag: str) -> Self:
-        """Everything that exists for a CCD with the provenances of a tag."""
-        from processing.pipelines import SCIENCE
+        """Everything that exists for a CCD with the provenances of a tag, fakes included.
 
+        UnknownTag, or BadInput for a CCD that the exposure does not have: nothing found must not mean a typing error.
+        """
+        from processing.pipelines import FAKES, SCIENCE
+
+        refuse_unknown(tag)
         data = cls(exposure, section=section)
         held = {
             row.provenance.process: row.provenance
             for row in ProvenanceTag.objects.filter(tag=tag).select_related("provenance")
         }
-        for step in SCIENCE:
+        for step in (*SCIENCE, *(step for step in FAKES if step not in SCIENCE)):
             if issubclass(step, Lookup):
                 difference = DifferenceImage.objects.filter(
                     zero_point__world_coordinates__sources__image__exposure=exposure,
@@ -123,6 +129,9 @@ class DataStore:
             if not found:
                 break
             data.put(*found)
+        known = list(exposure.header.get("sections", []))
+        if ScienceImage not in data and known and section not in known:
+            raise BadInput(what=f"section {section}", reason=f"{exposure.name} has {', '.join(known)}")
         return data
 
 

@@ -23,7 +23,8 @@ class Pipeline:
     """Steps with frozen parameters.
 
     `Pipeline(extraction={...}, subtraction={...})` takes a mapping for each step by its name; what is not given comes
-    from the configuration, what is not there from the declarations.
+    from the configuration, what is not there from the declarations. Each step is an attribute by its name:
+    `pipeline.extraction.parameters.show()`.
     """
 
     def __init__(
@@ -40,6 +41,16 @@ class Pipeline:
         self.settings = settings
         self.tag = config.tag_of(settings)
         self.steps = tuple(cls(**settings.get(cls.name, {})) for cls in steps or SCIENCE)
+
+    def __repr__(self) -> str:
+        return f"<Pipeline {' → '.join(step.name for step in self.steps)}, tag {self.tag or 'none'}>"
+
+    def __getattr__(self, name: str) -> Step:
+        for step in self.__dict__.get("steps", ()):
+            if step.name == name:
+                return step
+        known = ", ".join(step.name for step in self.__dict__.get("steps", ()))
+        raise AttributeError(f"a Pipeline has no '{name}'; its steps are: {known}", name=name, obj=self)
 
     def step(self, name: str) -> Step:
         """The step called `name`."""
@@ -69,7 +80,7 @@ class Pipeline:
         kept = provenances.keep(self.steps, roots)
         if self.tag and Exposure in data:
             references = Provenance.objects.filter(pk__in=roots.get(Reference, []))
-            tag_provenances(self.tag, [*kept.values(), data[Exposure].provenance, *references])
+            tag_provenances(self.tag, [data[Exposure].provenance, *kept.values(), *references])
         return kept
 
     def run(

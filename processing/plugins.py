@@ -61,5 +61,8 @@ class Plugin(Parameters):
         if isinstance(value, dict):
             if "name" not in value:
                 raise ConfigurationError(f"{cls.__name__} needs a 'name'; there are: {', '.join(cls.members())}")
-            return cls.member(value["name"]).build({k: v for k, v in value.items() if k != "name"}, cls.__name__)
+            where = f"{cls.__name__} '{value['name']}'"
+            return cls.member(value["name"]).build({k: v for k, v in value.items() if k != "name"}, where)
+        if not isinstance(value, cls):
+            raise ConfigurationError(f"{value!r} is no {cls.__name__}; name one: {', '.join(cls.members())}")
         return handler(value)

@@ -24,6 +24,9 @@ class Step:
     def __init__(self, parameters: Parameters | None = None, **values: Any) -> None:
         self.parameters = parameters or self.parameters_class().build(values, self.name)
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {'.'.join(map(str, self.version))}: {self.parameters}>"
+
     @classmethod
     @cache
     def parameters_class(cls) -> type[Parameters]:

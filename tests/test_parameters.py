@@ -8,6 +8,7 @@ from processing import config
 from processing.errors import NotEnoughStars
 from processing.parameters import ConfigurationError, Parameters, param
 from processing.plugins import Plugin
+from processing.steps.subtraction import Subtraction
 
 
 class Fruit(Plugin):
@@ -169,3 +170,10 @@ def test_set_assigns_dotted_keys_with_yaml_values():
 def test_a_malformed_set_says_what_it_should_look_like(text):
     with pytest.raises(ConfigurationError, match=r"step\.parameter=value"):
         config.assign({}, [text])
+
+
+def test_a_wrong_choice_of_a_plug_in_names_it_and_the_others():
+    with pytest.raises(ConfigurationError, match=r"'flor' of SubtractionMethod 'zogy'"):
+        Subtraction(method={"name": "zogy", "flor": 1})
+    with pytest.raises(ConfigurationError, match=r"3 is no SubtractionMethod; name one: alard_lupton, zogy"):
+        Subtraction(method=3)

@@ -55,6 +55,18 @@ def require_migrated() -> None:
         raise CommandError("the database lacks the tables of this version; run: python manage.py migrate")
 
 
+def refuse_unwritable(path: str | None) -> None:
+    """CommandError, before hours of work, for a summary that could not be written after them."""
+    if path and not (Path(path).parent.is_dir() and not Path(path).is_dir()):
+        raise CommandError(f"the summary cannot be written to {path}: name a file in a folder that exists")
+
+
+def said_of(text: object, error: Exception) -> str:
+    """One line about a file or exposure that cannot be used; it names what the error itself does not."""
+    line = " ".join(str(error).split())
+    return line if str(text) in line else f"{text}: {line}"
+
+
 def number_of_processes(text: str) -> int:
     """Whole, and not below 0."""
     if not text.isdecimal():
@@ -104,6 +116,7 @@ class EngineCommand(BaseCommand):
         with clear_errors():
             if self.needs_tables:
                 require_migrated()
+            refuse_unwritable(options.get("json"))
             self.work(options)
 
     def work(self, options: dict[str, Any]) -> None:
@@ -129,11 +142,15 @@ def instrument_from(options: dict[str, Any], configuration: dict[str, Any]) -> I
 
 
 def known_exposure(text: str) -> Exposure | None:
-    """The exposure with this name or id."""
+    """The exposure with this name or id; CommandError where instruments share the name: any choice could be wrong."""
     known = Exposure.objects.filter(name=text)
     with contextlib.suppress(ValueError):
         known = known | Exposure.objects.filter(pk=uuid.UUID(text))
-    return known.first()
+    rows = list(known[:5])
+    if len(rows) > 1:
+        ids = ", ".join(f"{row.pk} ({row.instrument})" for row in rows)
+        raise CommandError(f"several exposures are called {text}; give the id of one: {ids}")
+    return rows[0] if rows else None
 
 
 def ingested_exposure(text: str) -> Exposure:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from django.db.models import Q
 
 from processing.datastore import DataStore
 from processing.errors import NoReference
@@ -18,7 +19,11 @@ class ReferencingParameters(Parameters):
 
 
 class Referencing(Lookup):
-    """Choose the reference that covers most of the new image in its filter; bad and superseded ones are passed over."""
+    """Choose the reference that covers most of the new image in its filter.
+
+    Passed over are bad ones, superseded ones, and those that hold the new image itself: with them it would lose part of
+    what is looked for.
+    """
 
     name = "referencing"
     version = (1, 0, 0)
@@ -31,16 +36,22 @@ class Referencing(Lookup):
         image, p = data[ScienceImage], self.parameters
         refset = RefSet.objects.filter(name=p.refset).first()
         if refset is None:
-            raise self._missing(
-                image, f"there is no set '{p.refset}'; make one: manage.py make_reference --refset {p.refset}"
-            )
+            sets = ", ".join(RefSet.objects.order_by("name").values_list("name", flat=True))
+            known = f"there are: {sets} (--refset NAME); or " if sets else ""
+            hint = f"{known}make one: manage.py make_reference --refset {p.refset}"
+            raise self._missing(image, f"there is no set '{p.refset}'; {hint}")
         rows = Reference.objects.filter(
             provenance=refset.provenance, filter=image.filter, badness_own=0, badness_upstream=0
         ).select_related("zero_point__world_coordinates__sources__image")
         rows = rows.filter(instrument=image.instrument) if p.same_instrument else rows
-        found = rows.overlapping(np.array(image.corners))
+        covering = rows.overlapping(np.array(image.corners))
+        of_itself = set(rows.filter(_holding(image)).values_list("pk", flat=True)) if covering else set()
+        found = [row for row in covering if row.pk not in of_itself]
         best = max((row.overlap for row in found), default=0.0)
         chosen = [row for row in found if row.overlap >= p.min_overlap]
+        if not found and covering:
+            hint = "stack other images: manage.py make_reference --mjd-max MJD --refset NAME"
+            raise self._missing(image, f"those of '{p.refset}' here hold this exposure itself; {hint}")
         if not chosen:
             what = f"the best of '{p.refset}' covers {best:.0%} of the image, {p.min_overlap:.0%} needed"
             raise self._missing(
@@ -51,3 +62,10 @@ class Referencing(Lookup):
     @staticmethod
     def _missing(image: ScienceImage, reason: str) -> NoReference:
         return NoReference(filter=image.filter, ra=image.ra, dec=image.dec, reason=reason)
+
+
+def _holding(image: ScienceImage) -> Q:
+    """Condition on references: made of the exposure of `image`, whether stacked or taken as it is."""
+    parts = ZeroPoint.objects.filter(world_coordinates__sources__image__exposure=image.exposure_id).values("pk")
+    stacked = "zero_point__world_coordinates__sources__image__components__in"
+    return Q(zero_point__in=parts) | Q(**{stacked: parts})

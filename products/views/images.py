@@ -36,7 +36,8 @@ class Plane:
 
 def planes_of(found: trace.Tree) -> list[Plane]:
     """What there is to look at."""
-    planes = [Plane("new", "New", found.image, "data")]
+    label = "New" if found.image.kind == Image.Kind.SCIENCE else found.image.kind.capitalize()
+    planes = [Plane("new", label, found.image, "data")]
     if found.warped:
         planes.append(Plane("reference", "Reference", found.warped, "data"))
     if found.difference:

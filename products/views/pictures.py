@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import BinaryIO
 from uuid import UUID
 
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
@@ -10,12 +11,15 @@ from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_safe
 
 from products import rendering
+from products.calibrated_fits import calibrated_copy
 from products.errors import ArchiveError
 from products.models import Image, Measurement
 from products.models.files import FileBacked
+from products.selectors import trace
 from products.selectors.candidates import DIFFERENCE
-from products.selectors.tags import product_models
+from products.selectors.tags import chosen_tag, product_models
 
+CALIBRATED = (Image.Kind.SCIENCE, Image.Kind.COADD)  # kinds that are calibrated after their file is written
 FOR_EVER = "public, max-age=31536000, immutable"
 
 
@@ -67,7 +71,10 @@ def _file(path: Path) -> HttpResponse:
 
 @require_safe
 def fits_file(request: HttpRequest, key: UUID) -> FileResponse:
-    """The file of a product: an image, a table of sources, a PSF, stamps, or a raw exposure."""
+    """The file of a product: an image, a table of sources, a PSF, stamps, or a raw exposure.
+
+    With `?calibrated=1` an image has the WCS and the zero point in its headers that it has under the chosen tag.
+    """
     models = [model for model in product_models() if issubclass(model, FileBacked)]
     models.sort(key=lambda model: model is not Image)
     rows = (model.objects.filter(pk=key).only("filepath", "sha256").first() for model in models)
@@ -76,6 +83,11 @@ def fits_file(request: HttpRequest, key: UUID) -> FileResponse:
         raise Http404("There is no file of a product with this id.")
     try:
         path = found.path()
-        return FileResponse(path.open("rb"), as_attachment=True, filename=path.name, content_type="application/fits")
+        content: BinaryIO = path.open("rb")
+        if request.GET.get("calibrated") and isinstance(found, Image):
+            image = Image.objects.get(pk=key)
+            if image.kind in CALIBRATED and (zero_point := trace.tree(image, chosen_tag(request)).zero_point):
+                content = calibrated_copy(path, zero_point)
+        return FileResponse(content, as_attachment=True, filename=path.name, content_type="application/fits")
     except (ArchiveError, OSError) as error:
         raise Http404(f"The file cannot be sent: {error}.") from error

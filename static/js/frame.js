@@ -26,7 +26,7 @@ addEventListener("keydown", e => {
   if (act && act(e) !== false) e.preventDefault();
 });
 
-if (matchMedia("(max-width: 760px)").matches) {
+if (matchMedia("(max-width: 1000px)").matches) {
   $$("details[data-filters]").forEach(d => { d.open = false; });
   $$("[data-to=end]").forEach(e => { e.scrollLeft = 1e4; });
 }

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.auth.models import User
 
 from products.models import Label
+from products.services.tagging import clone
 from tests.browser.conftest import Page
 from tests.rows.archive import Archive
 from tests.skies_tiny import SHAPE
@@ -148,6 +150,26 @@ def test_no_page_scrolls_sideways_or_complains(page: Page, site: Archive) -> Non
     page.open("/")
     page.one("#menu").click()
     page.until(lambda: page.one(".bar nav a[href='/candidates/']").is_displayed())
+
+
+def test_a_long_tag_and_a_name_leave_room_for_logging_out(page: Page, site: Archive) -> None:
+    clone("current", "release of the first year")
+    page.log_in("henrietta")
+    User.objects.filter(username="henrietta").update(is_staff=True, is_superuser=True)
+    for width in (820, 1040, 1070, 1170, 1310, 1430, 1440):
+        page.wide(width)
+        page.open("/exposures/?tag=release of the first year")
+        assert page.script("document.documentElement.scrollWidth") <= width, width
+        assert page.one(".bar form[action='/logout/'] button").rect["x"] < width - 40
+
+
+def test_the_tag_pages_of_the_admin_do_not_complain(page: Page, site: Archive) -> None:
+    page.log_in("vera")
+    User.objects.filter(username="vera").update(is_staff=True, is_superuser=True)
+    for address in ("current/change/", "compare/?a=current&b=trial", "add/", ""):
+        page.open(f"/admin/products/provenancetag/{address}")
+        assert page.one("#content").is_displayed()
+        assert page.complaints() == [], address
 
 
 def test_the_site_works_without_script(page: Page, site: Archive) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import re
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
+from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from products.models import Alert, CatalogExcerpt, Exposure, Image, Report
+from tests import factories
 from tests.instruments.test_instruments import image_file, sdss_file, wcs_header
 from tests.night.same import recorded, stored
 
@@ -127,6 +130,32 @@ def test_a_file_of_another_instrument_or_filter_is_refused(command, tmp_path):
     assert "did you mean 'demo'?" in line and "sdss" in line
     line = refused(command, "process_exposure", sdss_file(tmp_path / "y.fits", FILTER="V"), instrument="sdss")
     assert "filter 'V'" in line and "u, g, r, i, z" in line
+
+
+@pytest.mark.django_db
+def test_what_is_refused_is_named_once_also_among_others(tmp_path):
+    text, said = text_file(tmp_path / "a.fits"), io.StringIO()
+    with pytest.raises(CommandError, match="2 of 2 files"):
+        call_command("ingest", text, sdss_file(tmp_path / "b.fits", FILTER="V"), instrument="sdss", stderr=said)
+    first, second = said.getvalue().splitlines()
+    assert first.count(str(text)) == 1
+    assert second.startswith(f"{tmp_path / 'b.fits'}: filter 'V'")
+
+
+@pytest.mark.django_db
+def test_a_name_that_two_instruments_share_is_not_guessed_at(command):
+    one, other = (factories.exposure("field_1", instrument=name) for name in ("demo", "generic"))
+    for word in ("process_exposure", "subtract"):
+        line = refused(command, word, "field_1")
+        assert f"{one.pk} (demo)" in line and f"{other.pk} (generic)" in line
+
+
+@pytest.mark.django_db
+def test_a_summary_that_could_not_be_written_is_refused_before_anything_is_done(command, tmp_path):
+    for path in (tmp_path / "nowhere" / "s.json", tmp_path):
+        line = refused(command, "process_exposure", image_file(tmp_path / "x.fits"), json=path)
+        assert line == f"the summary cannot be written to {path}: name a file in a folder that exists"
+    assert not Exposure.objects.exists()
 
 
 @pytest.mark.django_db

@@ -335,6 +335,7 @@ def test_a_tag_shows_its_provenances_with_parameters_and_products(admin_client):
     assert all(key in page for key in held("current"))
     assert "overscan_smoothing" in page
     assert "1 deep score sets" in page
+    assert "Delete this tag</a>" in page and "View on site</a>" in page
 
 
 @pytest.mark.parametrize("name", ["ls4/deep", "a_b", "<b>&", "größe 1"])

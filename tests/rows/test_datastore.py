@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from processing.datastore import DataStore
+from processing.errors import BadInput
 from processing.pipeline import Pipeline
+from products.errors import UnknownTag
 from products.models import (
     PSF,
     Cutouts,
     DeepScoreSet,
     DifferenceImage,
     Exposure,
+    FakeSet,
     MeasurementSet,
     Reference,
     ScienceImage,
@@ -34,10 +38,28 @@ def test_a_tag_gives_the_whole_tree_of_a_ccd():
     assert {Exposure, SourceList, PSF, Cutouts, DeepScoreSet} <= {type(row) for row in data.products()}
 
 
-def test_a_tag_or_a_ccd_without_products_gives_the_exposure_alone():
+def test_a_ccd_without_products_gives_the_exposure_alone():
+    exposure = factories.exposure(header={"sections": ["N1", "N2"]})
+    factories.full_ccd(of=exposure)
+    assert [type(row) for row in DataStore.from_tag(exposure, "N2", "current").products()] == [Exposure]
+
+
+def test_a_tag_or_a_ccd_that_there_is_not_is_refused_by_name():
+    exposure = factories.exposure(header={"sections": ["N1"]})
+    with pytest.raises(UnknownTag, match=r"no tag 'curent'; there are: current"):
+        DataStore.from_tag(exposure, "N1", "curent")
+    with pytest.raises(BadInput, match=r"section N9: demo_\d+_\d+ has N1"):
+        DataStore.from_tag(exposure, "N9", "current")
+
+
+def test_a_tag_gives_the_fakes_of_a_ccd_too():
     ccd = factories.full_ccd()
-    for section, tag in (("N1", "other"), ("N2", "current")):
-        assert [type(row) for row in DataStore.from_tag(ccd.exposure, section, tag).products()] == [Exposure]
+    made_with = {"provenance": factories.provenance("fakeinjection", ccd.zero_point.provenance)}
+    table = np.zeros(3, [("x", "f8")])
+    fakes = FakeSet(zero_point=ccd.zero_point, random_seed=1, n_fakes=3, table=table, **made_with)
+    fakes.write_file()
+    fakes.save(force_insert=True)
+    assert DataStore.from_tag(ccd.exposure, "N1", "current")[FakeSet].pk == fakes.pk
 
 
 def test_what_is_not_there_is_an_error_that_says_what_is():
@@ -59,3 +81,13 @@ def test_a_pipeline_takes_dictionaries_by_the_names_of_its_steps():
     assert pipeline.tag == "mine"
     assert pipeline.step("detection").parameters.peaks.threshold == 6.5
     assert pipeline.step("cutting").parameters.size == 31
+
+
+def test_the_steps_of_a_pipeline_are_its_attributes(capsys):
+    pipeline = Pipeline(cutting={"size": 31})
+    assert pipeline.cutting is pipeline.step("cutting")
+    pipeline.cutting.parameters.show()
+    assert "size = 31" in capsys.readouterr().out
+    assert "size=31" in repr(pipeline.cutting) and "cutting → measuring" in repr(pipeline)
+    with pytest.raises(AttributeError, match=r"no 'cuting'; its steps are: preprocessing, "):
+        print(pipeline.cuting)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from uuid import uuid4
 
+import numpy as np
 import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from PIL import Image as Picture
 
-from products.models import Alert, CoaddImage, Label, Provenance, ProvenanceTag, ScienceImage
+from products.models import Alert, CoaddImage, Label, Provenance, ProvenanceTag, ScienceImage, WorldCoordinates
 from products.models.badness import Badness
 from products.services.badness import set_badness
 from tests import factories
@@ -96,7 +100,7 @@ def test_an_exposure_shows_its_ccds_failures_and_provenance(site: Archive, text)
     page = text(f"/exposures/{site.name}/")
     assert "partial: 2 of 3" in page and "photocal: 4 stars found, 10 needed" in page
     assert site.ccd.exposure.provenance_id[:8] in page and "badness" in page
-    assert f"/exposures/{site.name}/N2/report/" in page
+    assert f"/exposures/{site.name}/N2/report/" in page and "what reading the raw file again needs" in page
     assert page.index(f">{FAILED}</a>") < page.index(">N1</a>"), "failures come first"
 
 
@@ -160,7 +164,9 @@ def test_the_marks_sit_on_the_pixels_of_the_sources(site: Archive, text) -> None
 def test_a_reference_shows_its_own_calibration_although_no_tag_holds_it(site: Archive, text) -> None:
     image = site.ccd.difference.reference.zero_point.image
     ProvenanceTag.objects.filter(provenance=image.provenance).delete()
-    assert "27.310 ± 0.012" in text(f"/images/{image.pk}/")
+    page = text(f"/images/{image.pk}/")
+    assert "27.310 ± 0.012" in page
+    assert '<b id="which">coadd</b>' in page and "cut, and why" not in page, "it is not called new, and has no marks"
 
 
 def test_badness_is_shown_wherever_it_is_inherited(site: Archive, text) -> None:
@@ -352,3 +358,29 @@ def test_an_attempt_that_sent_its_alerts_came_to_the_end_and_one_that_was_told_t
     whole.save()
     page = client.get(reverse("exposure", args=[ccd.image.exposure.name])).content.decode()
     assert "went through photocal, as asked" in page and "4 of 11 steps" in page
+
+
+def test_an_arrow_that_passes_a_provenance_is_not_hidden_behind_it(text) -> None:
+    first = factories.provenance("astrocal")
+    second = factories.provenance("photocal", first)
+    third = factories.provenance("subtraction", first, second)
+    page = text(f"/provenance/{third.pk}/")
+    paths = re.findall(r'<path class="link" d="([^"]+)"', page)
+    tops = [float(y) for y in re.findall(r'class="node[^>]*translate\([\d.]+ ([\d.]+)\)', page)]
+    (around,) = [path for path in paths if "H" in path]
+    assert len(paths) == 3 and len(tops) == 3
+    assert 0 < float(around.split("H")[0].split()[-1]) < min(tops)
+
+
+def test_the_fits_of_new_has_the_calibration_that_its_file_is_too_old_for(site: Archive, client: Client) -> None:
+    zero_point, image = site.ccd.zero_point, site.ccd.image
+    solution = factories.tangent_plane(image.ra + 0.01, image.dec)
+    WorldCoordinates.objects.filter(pk=zero_point.world_coordinates_id).update(header=factories.cards(solution))
+    answer = client.get(f"/files/{image.pk}/?calibrated=1")
+    with fits.open(io.BytesIO(b"".join(answer.streaming_content)), checksum=True) as hdus:
+        assert hdus[0].header["MAGZP"] == zero_point.zp and hdus[0].header["CALID"] == zero_point.provenance_id
+        for hdu in hdus[1:]:
+            assert WCS(hdu.header).wcs.crval == pytest.approx(solution.wcs.crval)
+        assert np.array_equal(hdus["SCI"].data, fits.getdata(image.path(), "SCI"))
+    raw = client.get(f"/files/{image.pk}/")
+    assert b"".join(raw.streaming_content) == image.path().read_bytes()

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from processing import config
+from processing.choosing import ConfigChoice
 from processing.management.step_command import EngineCommand
 from processing.pipelines import STEPS
 
@@ -38,7 +39,9 @@ class Command(EngineCommand):
 
             Pipeline(STEPS, configuration=settings).step(options["step"]).parameters.show()
             return
-        values = {"pipeline": {"provenance_tag": config.tag_of(settings)}} | {
-            step.name: step.parameters.values() for step in steps
+        values = {
+            "pipeline": {"provenance_tag": config.tag_of(settings)},
+            "configchoice": ConfigChoice.build(settings.get("configchoice", {}), "configchoice").values(),
+            **{step.name: step.parameters.values() for step in steps},
         }
         self.stdout.write(yaml.safe_dump(values, sort_keys=False, default_flow_style=False), ending="")

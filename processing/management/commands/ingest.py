@@ -10,7 +10,7 @@ from django.core.management.base import CommandError
 
 from processing.errors import StepError
 from processing.exposures import ingest, sections_of
-from processing.management.step_command import EngineCommand, instrument_from
+from processing.management.step_command import EngineCommand, instrument_from, said_of
 from products.errors import ArchiveError
 
 
@@ -33,6 +33,6 @@ class Command(EngineCommand):
                 )
             except (StepError, ArchiveError) as error:
                 failed += 1
-                self.stderr.write(f"{path}: {error}")
+                self.stderr.write(said_of(path, error))
         if failed:
             raise CommandError(f"{failed} of {len(options['files'])} files were not taken in")

@@ -16,6 +16,7 @@ from processing.management.step_command import (
     instrument_from,
     line_of,
     number_of_processes,
+    said_of,
     summary,
 )
 from processing.pipelines import SCIENCE
@@ -78,7 +79,7 @@ A CCD that fails, or whose process is killed, fails alone; the exit status is 0 
                 exposure = exposure_named(text, options, configuration)
                 found = self._process(exposure, settings, options)
             except (StepError, ArchiveError, CommandError) as error:
-                refused.append(" ".join(str(error).split()))
+                refused.append(said_of(text, error))
                 summaries.append({"exposure": text, "error": {"type": type(error).__name__, "message": refused[-1]}})
             else:
                 summaries.append(summary(exposure, found))
