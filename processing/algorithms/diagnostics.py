@@ -37,6 +37,7 @@ DIAGNOSTICS = np.dtype(
         ),  # FWHM, from the peak to the Gaussian-weighted centroid of the difference
         ("major_width", "f4"),  # px, FWHM along the axes of the profile; 0 where there is no light
         ("minor_width", "f4"),
+        ("position_angle", "f4"),  # degrees, of the major axis from x towards y, −90 to 90
         ("elongation", "f4"),  # major over minor
         ("width_ratio", "f4"),  # mean width over that of the PSF, measured alike
         ("negative_flux_fraction", "f4"),  # Σ|d| of pixels below −2σ over Σd above 2σ within 1.5 FWHM
@@ -171,21 +172,26 @@ def _measure_shape(found: np.ndarray, planes: ScorePlanes, peaks: np.ndarray, fi
     half = fit.model.shape[-1] // 2
     sign = np.sign(np.where(fit.flux == 0, 1, fit.flux))[:, None, None]
     shift_x, shift_y = fit.x - peaks["x_peak"], fit.y - peaks["y_peak"]
-    mean, widths = weighted_moments(sign * (fit.model + fit.residual), shift_x, shift_y, fwhm)
+    mean, widths, angle = weighted_moments(sign * (fit.model + fit.residual), shift_x, shift_y, fwhm)
     middle = fit.psf.shape[-1] // 2
     crop = slice(max(middle - half, 0), middle + half + 1)
     nothing = np.zeros(len(peaks))
-    _, of_psf = weighted_moments(fit.psf[:, crop, crop], nothing, nothing, fwhm)
+    _, of_psf, _ = weighted_moments(fit.psf[:, crop, crop], nothing, nothing, fwhm)
     offset = mean + np.stack([fit.x - peaks["x"], fit.y - peaks["y"]], axis=1)
     found["centroid_distance"] = np.minimum(np.hypot(offset[:, 0], offset[:, 1]) / fwhm, LARGEST)
     found["major_width"], found["minor_width"] = widths.T
+    found["position_angle"] = angle
     found["elongation"] = np.minimum(widths[:, 0] / np.maximum(widths[:, 1], 1e-3), LARGEST)
     found["elongation"][widths[:, 0] == 0] = LARGEST
     found["width_ratio"] = np.sqrt(widths.prod(axis=1) / np.maximum(of_psf.prod(axis=1), 1e-6))
 
 
-def weighted_moments(stamps: np.ndarray, x: np.ndarray, y: np.ndarray, fwhm: float) -> tuple[np.ndarray, np.ndarray]:
-    """Centroid (n, 2), px from (x, y), and the FWHM along both axes (n, 2), px, larger one first.
+def weighted_moments(
+    stamps: np.ndarray, x: np.ndarray, y: np.ndarray, fwhm: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Centroid (n, 2), px from (x, y), FWHM along both axes (n, 2), px, larger one first, and the angle of that one.
+
+    The angle (n,) is in degrees from x towards y, −90 to 90.
 
     The weight is a round Gaussian of the width of the PSF at (x, y), px from the middle of the stamps
     (n, s, s); it is divided out again as if the profile were Gaussian: C⁻¹ = M⁻¹ − W⁻¹ (Bernstein & Jarvis 2002).
@@ -207,8 +213,9 @@ def weighted_moments(stamps: np.ndarray, x: np.ndarray, y: np.ndarray, fwhm: flo
     # In the frame of the axes: 1/c = 1/m − 1/σ², defined for 0 < m < σ².
     along = np.clip(np.linalg.eigvalsh(moments)[:, ::-1], 0.02 * sigma2, 0.98 * sigma2)
     widths = np.sqrt(8 * np.log(2) / (1 / along - 1 / sigma2))
+    angle = np.degrees(0.5 * np.arctan2(2 * moments[:, 0, 1], moments[:, 0, 0] - moments[:, 1, 1]))
     # The weight acts around (x, y), so that the centroid moves half as far as the profile.
-    return np.where(positive[:, None], 2 * mean, LARGEST), np.where(positive[:, None], widths, 0)
+    return np.where(positive[:, None], 2 * mean, LARGEST), np.where(positive[:, None], widths, 0), angle
 
 
 def _measure_negative_flux(

@@ -53,7 +53,7 @@ class Measuring(Step):
     """Measure each detection on the difference image and hold it against the cuts."""
 
     name = "measuring"
-    version = (1, 1, 0)
+    version = (1, 2, 0)
     parameters: MeasuringParameters
 
     def run(

@@ -330,10 +330,15 @@ def test_a_forced_flux_that_differs_is_inconsistent():
         assert np.all(table["consistency"] <= limit) if limit == 1.0 else np.all(table["consistency"] > limit)
 
 
-def test_moments_of_a_gaussian_are_its_widths():
+@pytest.mark.parametrize("angle", [0, 30, 80, -45])
+def test_moments_of_a_gaussian_are_its_widths_and_its_angle(angle):
     v, u = np.indices((41, 41)) - 20
-    stamp = np.exp(-0.5 * ((u - 0.3) ** 2 / 2.0**2 + (v + 0.2) ** 2 / 1.5**2))[None]
-    mean, widths = weighted_moments(stamp, np.zeros(1), np.zeros(1), fwhm=4.2)
+    x, y = u - 0.3, v + 0.2
+    cos, sin = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+    along, across = cos * x + sin * y, cos * y - sin * x
+    stamp = np.exp(-0.5 * (along**2 / 2.0**2 + across**2 / 1.5**2))[None]
+    mean, widths, found = weighted_moments(stamp, np.zeros(1), np.zeros(1), fwhm=4.2)
     factor = np.sqrt(8 * np.log(2))
     np.testing.assert_allclose(widths[0], [2.0 * factor, 1.5 * factor], rtol=0.01)
     np.testing.assert_allclose(mean[0], [0.3, -0.2], atol=0.06)
+    np.testing.assert_allclose(found[0], angle, atol=2)
