@@ -16,7 +16,6 @@ from processing.parameters import Parameters, param
 
 _CLIP = 3.5  # σ
 _FEWEST_PIXELS = 64  # unmasked pixels that a mesh needs whatever its size
-_BINOMIAL = np.array([1, 4, 6, 4, 1], np.float32) / 16
 _LEAST_PAIRS = 2000  # pixels of empty sky below which differences do not give the noise
 
 
@@ -104,11 +103,11 @@ def object_mask(
     A pixel belongs to a source where the image smoothed by a 5×5 binomial exceeds `threshold` times the noise `rms` of
     one pixel; the smoothing leaves 27 % of the noise, so a threshold of 1.0 is 3.7 standard deviations.
     """
-    signal = np.divide(data, rms, dtype=np.float32)
-    signal[mask] = 0
-    for axis in (0, 1):
-        ndimage.correlate1d(signal, _BINOMIAL, axis=axis, mode="nearest", output=signal)
-    return grow_mask(signal > threshold, grow)
+    from processing.algorithms.mask_kernels import smoothed_above
+
+    noise = np.ascontiguousarray(np.broadcast_to(np.asarray(rms, np.float32), data.shape))
+    above = smoothed_above(np.ascontiguousarray(data, np.float32), noise, mask, np.float32(threshold))
+    return grow_mask(above, grow)
 
 
 def _refuse_flat(rms: np.ndarray, typical: float) -> None:

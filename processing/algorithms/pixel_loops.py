@@ -31,6 +31,18 @@ def fill_masked(data: np.ndarray, mask: np.ndarray, reach: int, background: floa
     return filled
 
 
+@njit(cache=True, error_model="numpy")
+def total_variance(weight: np.ndarray, rms: np.ndarray) -> np.ndarray:
+    """The larger of 1/`weight`, where that is positive, and `rms`²; all (ny, nx) float32."""
+    found = np.empty_like(weight)
+    for y in range(weight.shape[0]):
+        for x in range(weight.shape[1]):
+            own = np.float32(1) / weight[y, x] if weight[y, x] > 0 else np.float32(0)
+            sky = rms[y, x] * rms[y, x]
+            found[y, x] = own if own > sky else sky
+    return found
+
+
 @njit(cache=True)
 def paint_discs(mask: np.ndarray, half_widths: np.ndarray) -> np.ndarray:
     """Dilate by a round kernel: row dy of the kernel reaches `half_widths[dy + r]` pixels to either side."""

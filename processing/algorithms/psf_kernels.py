@@ -34,8 +34,11 @@ def combine(planes, terms):
 
 
 @njit(cache=True)
-def sample(plane, step, dx, dy, half, value, along_x, along_y):
-    """Stamp (2·half+1)² of a PSF displaced by (dx, dy) px, and its derivatives, into the three arrays."""
+def sample(plane, step, dx, dy, half, radius, value, along_x, along_y):
+    """Stamp (2·half+1)² of a PSF displaced by (dx, dy) px, and its derivatives, into the three arrays.
+
+    Pixels farther than `radius` from its middle are left as they are.
+    """
     middle = (plane.shape[0] - 1) // 2
     sx, sy = -dx * step, -dy * step
     ix, iy = int(np.floor(sx)), int(np.floor(sy))
@@ -44,6 +47,8 @@ def sample(plane, step, dx, dy, half, value, along_x, along_y):
     size = plane.shape[0]
     for j in range(-half, half + 1):
         for i in range(-half, half + 1):
+            if (i - dx) * (i - dx) + (j - dy) * (j - dy) > radius * radius:
+                continue
             row0, col0 = middle + j * step + iy - 1, middle + i * step + ix - 1
             v = a = b = 0.0
             if row0 >= 0 and col0 >= 0 and row0 + 3 < size and col0 + 3 < size:
@@ -111,7 +116,7 @@ def fit(data, variance, mask, planes, step, terms, norms, x, y, setup, found):
         normal, right = np.zeros((3, 3)), np.zeros(3)
         count, chi2, flag = 0, 0.0, 0
         for iteration in range(steps + 1):
-            sample(plane, step, dx, dy, half, value, gx, gy)
+            sample(plane, step, dx, dy, half, radius, value, gx, gy)
             free = move and iteration > 0
             gains = flux if free else 0.0
             count, chi2 = accumulate(
@@ -145,3 +150,15 @@ def fit(data, variance, mask, planes, step, terms, norms, x, y, setup, found):
             found[star, 2], found[star, 3] = 1 / np.sqrt(normal[1, 1]), 1 / np.sqrt(normal[2, 2])
         found[star, 6] = chi2 / max(count - (3 if move else 1), 1)
         found[star, 7] = flag
+
+
+@njit(cache=True)
+def stamps(planes, step, terms, norms, dx, dy, half):
+    """The PSF (n, 2·half+1, 2·half+1) float32 for each row of `terms`, displaced by (dx, dy) (n,) px, over `norms`."""
+    size = 2 * half + 1
+    found = np.empty((dx.size, size, size), np.float32)
+    value, unused_x, unused_y = np.zeros((size, size)), np.zeros((size, size)), np.zeros((size, size))
+    for k in range(dx.size):
+        sample(combine(planes, terms[k]), step, dx[k], dy[k], half, np.inf, value, unused_x, unused_y)
+        found[k] = value / norms[k]
+    return found
