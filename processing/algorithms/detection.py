@@ -70,7 +70,7 @@ def estimate_seeing(
     """
     from processing.algorithms.star_kernels import local_maxima
 
-    maxima = local_maxima(np.where(unusable, np.float32(0), data), threshold * float(np.median(rms)))
+    maxima = local_maxima(np.where(unusable, np.float32(0), data), threshold * float(np.median(rms[::4, ::4])))
     near = grow(unusable, 2 * first_fwhm)
     maxima = maxima[~near[maxima[:, 1].astype(int), maxima[:, 0].astype(int)]]
     maxima = maxima[np.argsort(-maxima[:, 2], kind="stable")[:_SEEING_STARS]]
