@@ -92,7 +92,9 @@ def smooth_level(data: np.ndarray, mask: np.ndarray, box: int, noise: float) -> 
 
     `noise` is that of a pixel, from which the clipping starts. Raises BadPixels when no mesh shows sky.
     """
-    return _second_pass(data, mask, BackgroundParameters(box=min(box, *data.shape)), noise)[0]
+    parameters = BackgroundParameters(box=min(box, *data.shape))
+    edges, means, _, usable = _meshes(data, mask, parameters, noise)
+    return _spread_out(means, edges, usable, parameters.filter_size)
 
 
 def object_mask(
@@ -116,6 +118,12 @@ def _refuse_flat(rms: np.ndarray, typical: float) -> None:
 
 
 def _second_pass(data, mask, parameters, noise):
+    edges, means, spreads, usable = _meshes(data, mask, parameters, noise)
+    level, rms = (_spread_out(values, edges, usable, parameters.filter_size) for values in (means, spreads))
+    return level, np.maximum(rms, np.float32(0.1 * np.median(spreads[usable])), out=rms)
+
+
+def _meshes(data, mask, parameters, noise):
     from processing.algorithms.star_kernels import mesh_statistics
 
     edges = [_edges(size, parameters.box) for size in data.shape]
@@ -126,13 +134,14 @@ def _second_pass(data, mask, parameters, noise):
         usable = (counts > _FEWEST_PIXELS) & (spreads > 0)
     if not usable.any():
         raise BadPixels(fraction=float(mask.mean()), what="the image, objects included, so that no mesh shows sky")
+    return edges, means, spreads, usable
+
+
+def _spread_out(values, edges, usable, filter_size):
+    """The values of usable meshes, without outliers, at every pixel."""
     nearest = ndimage.distance_transform_edt(~usable, return_distances=False, return_indices=True)
-    maps = []
-    for values in (means, spreads):
-        smooth = _without_outliers(values[tuple(nearest)], parameters.filter_size)
-        maps.append(_interpolate(smooth, edges, data.shape))
-    level, rms = maps
-    return level, np.maximum(rms, np.float32(0.1 * np.median(spreads[usable])))
+    smooth = _without_outliers(values[tuple(nearest)], filter_size)
+    return _interpolate(smooth, edges, (edges[0][-1], edges[1][-1]))
 
 
 def _without_outliers(meshes: np.ndarray, size: int) -> np.ndarray:
