@@ -158,7 +158,7 @@ def _improved(model: PSFModel, cut: _Stars, found: np.ndarray, used: np.ndarray)
     design = terms(x, y, model.shape, model.order)
     snr = np.minimum(found["flux"][used] / np.maximum(found["flux_err"][used], 1e-9), 1000.0)
     weight = weight * snr[:, None] ** 2
-    centred = residual - np.median(residual, axis=0)
+    centred = residual - masked_median(residual, np.ones(residual.shape, bool), axis=0)
     weight = _without_outliers(centred, weight)
     change = _solve(design, residual, weight)
     weight = _without_outliers(residual - design @ change, weight)

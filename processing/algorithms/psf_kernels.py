@@ -24,12 +24,16 @@ def spline_weights(t):
 
 
 @njit(cache=True)
-def combine(planes, terms):
-    """Σ_k terms[k] · planes[k], (m, m)."""
+def combine(planes, terms, reach):
+    """Σ_k terms[k] · planes[k], (m, m), of the nodes no farther than `reach` from the middle one; 0 beyond."""
+    size = planes.shape[1]
+    first, last = max(size // 2 - reach, 0), min(size // 2 + reach + 1, size)
     found = np.zeros(planes.shape[1:])
     for k in range(planes.shape[0]):
         if terms[k] != 0.0:
-            found += terms[k] * planes[k]
+            for row in range(first, last):
+                for column in range(first, last):
+                    found[row, column] += terms[k] * planes[k, row, column]
     return found
 
 
@@ -108,8 +112,9 @@ def fit(data, variance, mask, planes, step, terms, norms, x, y, setup, found):
     half = int(np.ceil(radius)) + 1
     size = 2 * half + 1
     value, gx, gy = np.zeros((size, size)), np.zeros((size, size)), np.zeros((size, size))
+    reach = step * half + int(np.ceil(step * (limit + 0.5))) + 3  # nodes: the stamp, its displacement, and a spline
     for star in range(x.size):
-        plane = combine(planes, terms[star])
+        plane = combine(planes, terms[star], reach)
         px, py = int(np.floor(x[star] + 0.5)), int(np.floor(y[star] + 0.5))
         dx, dy, flux = x[star] - px, y[star] - py, 0.0
         x0, y0 = dx, dy
@@ -159,6 +164,6 @@ def stamps(planes, step, terms, norms, dx, dy, half):
     found = np.empty((dx.size, size, size), np.float32)
     value, unused_x, unused_y = np.zeros((size, size)), np.zeros((size, size)), np.zeros((size, size))
     for k in range(dx.size):
-        sample(combine(planes, terms[k]), step, dx[k], dy[k], half, np.inf, value, unused_x, unused_y)
+        sample(combine(planes, terms[k], planes.shape[1]), step, dx[k], dy[k], half, np.inf, value, unused_x, unused_y)
         found[k] = value / norms[k]
     return found
