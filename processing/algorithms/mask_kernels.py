@@ -1,4 +1,4 @@
-"""Loops that find the pixels of sources and of haloes, compiled once and cached. Import this module inside functions."""
+"""Loops that find the pixels of sources and haloes, compiled once and cached. Import this module inside functions."""
 
 from __future__ import annotations
 

@@ -83,9 +83,7 @@ class PSFModel:
 
         rows = self.terms(x, y)
         displaced = (np.asarray(dx, float), np.asarray(dy, float))
-        return stamps(
-            self.coefficients, STEP, rows, rows @ self.plane_sums, *displaced, half_size or self.half_size
-        )
+        return stamps(self.coefficients, STEP, rows, rows @ self.plane_sums, *displaced, half_size or self.half_size)
 
     def fwhm_at(self, x: float, y: float) -> float:
         """FWHM at (x, y), px: of the azimuthally averaged profile, which the nodes sample better than the pixels."""

@@ -66,11 +66,7 @@ def spline_weights(points: np.ndarray, size: int, *, order: int = 5, derivative:
     """
     points = np.asarray(points, float)[..., None]
     near = np.floor(points).astype(int) - order // 2 + np.arange(order + 1)  # all others are 0
-    at = points - near
-    if derivative:  # β'(u; n) = β(u + ½; n − 1) − β(u − ½; n − 1)
-        values = _b_spline(at + 0.5, order - 1) - _b_spline(at - 0.5, order - 1)
-    else:
-        values = _b_spline(at, order)
+    values = _b_spline_slope(points - near, order) if derivative else _b_spline(points - near, order)
     weights = np.zeros((*points.shape[:-1], size + 1))  # the last one takes what lies outside
     np.put_along_axis(weights, np.where((near >= 0) & (near < size), near, size), values, axis=-1)
     return weights[..., :size]
@@ -86,6 +82,11 @@ def _b_spline(u: np.ndarray, order: int) -> np.ndarray:
             (-1) ** k * comb(order + 1, k) * reduce(np.multiply, [np.maximum(reach - k, 0)] * order)
         )  # much faster than a power
     return total / factorial(order)
+
+
+def _b_spline_slope(u: np.ndarray, order: int) -> np.ndarray:
+    """β'(u; n) = β(u + ½; n − 1) − β(u − ½; n − 1)."""
+    return _b_spline(u + 0.5, order - 1) - _b_spline(u - 0.5, order - 1)
 
 
 def sample_stamps(stamps: np.ndarray, dx: np.ndarray, dy: np.ndarray) -> np.ndarray:

@@ -37,6 +37,11 @@ def clipped_std(
     return _clipped(values, sigma, iterations, axis)[1]
 
 
+def clipped_mean_and_std(values: np.ndarray, *, sigma: float = 3.0) -> tuple[float, float]:
+    """`clipped_mean` and `clipped_std` of all values, found together."""
+    return _clipped(values, sigma, 5, None)
+
+
 def mad_std(values: np.ndarray) -> float:
     """1.4826 times the median absolute deviation; not for integer data, where it moves in steps. NaN of nothing."""
     values = np.asarray(values, float).ravel()

@@ -139,8 +139,9 @@ class Subtraction(Step):
         signal = fill(image.data - made_of.background.level, bad)
         variance = total_variance(image.weight, made_of.background.rms)
         moved = _with(warp_flags(flags, mapping, shape), PixelFlag.OUT_OF_BOUNDS, ~warp_valid(mapping, shape))
-        data = warp(signal, mapping, shape) * scale
-        spread = warp_variance(variance, mapping, shape) * scale**2
+        data, spread = warp(signal, mapping, shape), warp_variance(variance, mapping, shape)
+        data *= scale
+        spread *= scale**2
         usable = ((moved & int(PixelFlag.UNUSABLE)) == 0) & (spread > 0)
         weight = np.divide(1, spread, out=np.zeros_like(spread), where=usable)
         return data, weight, moved

@@ -127,9 +127,7 @@ def score(matching: Matching, tiling: Tiling, comparison: Comparison, *, workers
     return planes
 
 
-def _score_tile(
-    comparison: Comparison, tile: Tile, filters: Filters, cut: list[np.ndarray], planes: Planes
-) -> None:
+def _score_tile(comparison: Comparison, tile: Tile, filters: Filters, cut: list[np.ndarray], planes: Planes) -> None:
     """Write into `planes`, those of the tile."""
     from processing.algorithms.score_kernels import finish
 
@@ -149,7 +147,7 @@ def _score_tile(
     scale = float(filters.new_noise[0, 0].real * tile.new_psf[0, 0].real)  # F_D
     seen = core.pixels(difference), *core.with_gradient(matched * difference), core.pixels(difference * hot_filter)
     scales = (1 / scale, 1 / scale**2, 1 / flux_noise, *(1 / v for v in gradient_noise), 1e-3 * flux_noise)
-    # One relative shift moves one image against the other: the gradient of the mean score counts once, not that of each.
+    # One image is shifted against the other: the gradient of the mean score counts once, not that of each.
     systematic = (comparison.systematic, *comparison.registration)
     mean_score = core.with_gradient(matched * both)
     numbers = (np.array(values, np.float32) for values in (scales, systematic))
