@@ -36,6 +36,7 @@ PRELOADED = [  # once, in the process that the children are forked from: they ne
     "processing.algorithms.score_kernels",
     "processing.algorithms.star_kernels",
     "processing.algorithms.tree_kernels",
+    "processing.warm",
 ]
 GRACE = 20.0  # seconds that a child has to stop when it is told to
 

@@ -72,7 +72,8 @@ def calibrate(
     gain, noise, full = (
         amplifier_plane(amplifiers, trimmed.shape, name) for name in ("gain", "read_noise", "saturation")
     )
-    flags = _saturation_flags(trimmed if as_read is None else as_read, np.float32(saturation_fraction) * full, bits)
+    read = np.where(np.isfinite(trimmed), trimmed, 0) if as_read is None else as_read
+    flags = _saturation_flags(read, np.float32(saturation_fraction) * full, bits)
     bias, flat = (None if frame is None else np.asarray(frame, np.float32) for frame in (frames.bias, frames.flat))
     dark = None if frames.dark is None else np.asarray(frames.dark, np.float32) * np.float32(exposure_time)
     limits, own_bits = (np.float32(_DEAD), np.float32(_HOT)), (np.uint16(bits.bad), np.uint16(bits.no_weight))
