@@ -31,7 +31,7 @@ class Coaddition(Step):
     """Warp calibrated images to one grid and one zero point and combine them, leaving artefacts out."""
 
     name = "coaddition"
-    version = (1, 0, 0)
+    version = (1, 0, 1)
     parameters: CoadditionParameters
 
     def run(self, inputs: CoaddInputs) -> CoaddImage:

@@ -65,7 +65,7 @@ class Subtraction(Step):
     """Bring the reference to the grid of the new image, subtract it, and compute the detection statistic."""
 
     name = "subtraction"
-    version = (1, 1, 0)
+    version = (1, 1, 1)
     parameters: SubtractionParameters
 
     def run(
