@@ -124,7 +124,7 @@ def _measure(sources, found, signal, background, unusable):
 def _windowed_positions(signal, found, fwhm, unusable):
     """sep's windowed positions; the barycentre stays where the window wandered off by more than one FWHM."""
     sigma = fwhm / FWHM_PER_SIGMA
-    x, y, _ = sep.winpos(signal, found["x"], found["y"], sigma, mask=unusable, subpix=5)
+    x, y, _ = sep.winpos(signal, found["x"], found["y"], sigma, mask=unusable)
     ny, nx = signal.shape
     good = np.isfinite(x) & np.isfinite(y) & (np.hypot(x - found["x"], y - found["y"]) < fwhm)
     good &= (x >= 0) & (y >= 0) & (x <= nx - 1) & (y <= ny - 1)
