@@ -79,7 +79,7 @@ def estimate_background(data: np.ndarray, mask: np.ndarray, parameters: Backgrou
     empty = mask | objects
     if empty.size - np.count_nonzero(empty) < _LEAST_PAIRS:
         empty = mask
-    scale = difference_noise(residual / rms, empty)
+    scale = difference_noise(residual, empty, unit=rms)
     if np.isfinite(scale) and covered <= parameters.crowded:
         rms *= np.float32(scale)
     elif np.isfinite(scale):  # the spread of sep contains faint stars; differences contain fewer

@@ -14,6 +14,8 @@ def fill_masked(data: np.ndarray, mask: np.ndarray, reach: int, background: floa
     ny, nx = data.shape
     filled = data.copy()
     for y in range(ny):
+        if not mask[y].any():
+            continue
         for x in range(nx):
             if not mask[y, x]:
                 continue

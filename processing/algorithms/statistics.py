@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import cache
 
 import numpy as np
 from scipy.stats import norm
@@ -11,6 +12,7 @@ _MOST_PAIRS = 600_000  # pixel pairs are enough for the noise to 0.1 %
 _QUANTILE_SAMPLE = 100_000
 
 
+@cache
 def truncation_factor(sigma: float) -> float:
     """Standard deviation of a unit Gaussian cut at ± `sigma`: what clipping leaves of the spread of pure noise."""
     return float(np.sqrt(1 - 2 * sigma * norm.pdf(sigma) / (norm.cdf(sigma) - norm.cdf(-sigma))))
@@ -81,14 +83,14 @@ def half_sample_mode(values: np.ndarray) -> float:
     return float(values.mean())
 
 
-def difference_noise(data: np.ndarray, mask: np.ndarray, lag: int = 4) -> float:
-    """Noise of one pixel of `data` (ny, nx) from differences of unmasked pixels `lag` columns apart.
+def difference_noise(data: np.ndarray, mask: np.ndarray, lag: int = 4, *, unit: np.ndarray | None = None) -> float:
+    """Noise of one pixel of `data` (ny, nx), in those of `unit` if given, from unmasked pixels `lag` columns apart.
 
     4σ-clipped standard deviation of the differences over √2: blind to gradients and, unlike the median absolute
     deviation, unbiased on integer data. NaN when no pair is unmasked.
     """
     rows = max(1, data.size // _MOST_PAIRS)
-    data, mask = data[::rows], mask[::rows]
+    data, mask = data[::rows] if unit is None else data[::rows] / unit[::rows], mask[::rows]
     usable = ~(mask[:, lag:] | mask[:, :-lag])
     differences = data[:, lag:][usable].astype(np.float64) - data[:, :-lag][usable]
     return float(clipped_std(differences, sigma=4.0) / np.sqrt(2))
