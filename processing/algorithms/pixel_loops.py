@@ -14,8 +14,6 @@ def fill_masked(data: np.ndarray, mask: np.ndarray, reach: int, background: floa
     ny, nx = data.shape
     filled = data.copy()
     for y in range(ny):
-        if not mask[y].any():
-            continue
         for x in range(nx):
             if not mask[y, x]:
                 continue
@@ -208,18 +206,18 @@ def _resampler(taps: int) -> Callable[..., np.ndarray]:
                 if not (-0.5 <= x <= nx - 0.5 and -0.5 <= y <= ny - 0.5):
                     continue
                 fx, fy = int(np.floor(x)), int(np.floor(y))
-                wx = weights[int((x - fx) * phases + 0.5)]
-                wy = weights[int((y - fy) * phases + 0.5)]
+                across, up = int((x - fx) * phases + 0.5), int((y - fy) * phases + 0.5)
                 x1, y1 = fx - lead, fy - lead
                 value = np.float32(0)
                 if x1 >= 0 and y1 >= 0 and x1 + taps <= nx and y1 + taps <= ny:
-                    for b in range(taps):
+                    # To take rows of `weights` out here would cost as much as the sum.
+                    for a in range(taps):
                         line = np.float32(0)
-                        for a in range(taps):
-                            line += wx[a] * spline[y1 + b, x1 + a]
-                        value += wy[b] * line
+                        for b in range(taps):
+                            line += weights[up, b] * spline[y1 + b, x1 + a]
+                        value += weights[across, a] * line
                 else:
-                    value = _near_edge(spline, x1, y1, wx, wy)
+                    value = _near_edge(spline, x1, y1, weights[across], weights[up])
                 out[i, j] = value * places[2, j]
         return out
 
