@@ -162,7 +162,7 @@ def _not_swallowed(ignored: Any) -> None:
     """An interrupt that came while a compiled library called back into Python is lost there; it comes again."""
     if issubclass(ignored.exc_type, KeyboardInterrupt):
         signal.setitimer(signal.ITIMER_REAL, 0.2)
-    else:
+    elif signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:  # later ones are of objects that it left half made
         sys.__unraisablehook__(ignored)
 
 
