@@ -29,9 +29,14 @@ PRELOADED = [  # once, in the process that the children are forked from: they ne
     "processing.workers",
     "processing.exposures",
     "processing.pipelines",
+    "processing.algorithms.calibration_kernels",
+    "processing.algorithms.mask_kernels",
     "processing.algorithms.pixel_loops",
     "processing.algorithms.psf_kernels",
+    "processing.algorithms.score_kernels",
     "processing.algorithms.star_kernels",
+    "processing.algorithms.tree_kernels",
+    "processing.warm",
 ]
 GRACE = 20.0  # seconds that a child has to stop when it is told to
 

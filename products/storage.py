@@ -100,7 +100,7 @@ def store(key: str, write: Callable[[Path], None]) -> tuple[str, int]:
     path = local_path(key)
     with whole_file(path) as partial:
         write(partial)
-    digest = sha256(path)
+    digest = _sha256_now(path)  # remembered: who reads the file next in this process need not compute it again
     if archive_root():
         upload(key, digest)
     return digest, path.stat().st_size
@@ -126,14 +126,18 @@ def fetch(key: str, digest: str) -> Path:
     path = local_path(key)
     if not path.exists():
         return restore(key, digest)
-    status = path.stat()
-    found = _sha256_of_state(path, status.st_ino, status.st_size, status.st_ctime_ns)
+    found = _sha256_now(path)
     if found == digest or not digest:
         return path
     archived = archive_path(key)
     if archived is None or not archived.exists():
         raise DamagedFile(path=key, found=found[:12], expected=digest[:12])
     return restore(key, digest)
+
+
+def _sha256_now(path: Path) -> str:
+    status = path.stat()
+    return _sha256_of_state(path, status.st_ino, status.st_size, status.st_ctime_ns)
 
 
 @lru_cache(maxsize=10_000)

@@ -16,7 +16,6 @@ from processing.parameters import Parameters, param
 
 _CLIP = 3.5  # σ
 _FEWEST_PIXELS = 64  # unmasked pixels that a mesh needs whatever its size
-_BINOMIAL = np.array([1, 4, 6, 4, 1], np.float32) / 16
 _LEAST_PAIRS = 2000  # pixels of empty sky below which differences do not give the noise
 
 
@@ -80,7 +79,7 @@ def estimate_background(data: np.ndarray, mask: np.ndarray, parameters: Backgrou
     empty = mask | objects
     if empty.size - np.count_nonzero(empty) < _LEAST_PAIRS:
         empty = mask
-    scale = difference_noise(residual / rms, empty)
+    scale = difference_noise(residual, empty, unit=rms)
     if np.isfinite(scale) and covered <= parameters.crowded:
         rms *= np.float32(scale)
     elif np.isfinite(scale):  # the spread of sep contains faint stars; differences contain fewer
@@ -93,7 +92,9 @@ def smooth_level(data: np.ndarray, mask: np.ndarray, box: int, noise: float) -> 
 
     `noise` is that of a pixel, from which the clipping starts. Raises BadPixels when no mesh shows sky.
     """
-    return _second_pass(data, mask, BackgroundParameters(box=min(box, *data.shape)), noise)[0]
+    parameters = BackgroundParameters(box=min(box, *data.shape))
+    edges, means, _, usable = _meshes(data, mask, parameters, noise)
+    return _spread_out(means, edges, usable, parameters.filter_size)
 
 
 def object_mask(
@@ -104,11 +105,11 @@ def object_mask(
     A pixel belongs to a source where the image smoothed by a 5×5 binomial exceeds `threshold` times the noise `rms` of
     one pixel; the smoothing leaves 27 % of the noise, so a threshold of 1.0 is 3.7 standard deviations.
     """
-    signal = np.divide(data, rms, dtype=np.float32)
-    signal[mask] = 0
-    for axis in (0, 1):
-        ndimage.correlate1d(signal, _BINOMIAL, axis=axis, mode="nearest", output=signal)
-    return grow_mask(signal > threshold, grow)
+    from processing.algorithms.mask_kernels import smoothed_above
+
+    noise = np.ascontiguousarray(np.broadcast_to(np.asarray(rms, np.float32), data.shape))
+    above = smoothed_above(np.ascontiguousarray(data, np.float32), noise, mask, np.float32(threshold))
+    return grow_mask(above, grow)
 
 
 def _refuse_flat(rms: np.ndarray, typical: float) -> None:
@@ -117,6 +118,12 @@ def _refuse_flat(rms: np.ndarray, typical: float) -> None:
 
 
 def _second_pass(data, mask, parameters, noise):
+    edges, means, spreads, usable = _meshes(data, mask, parameters, noise)
+    level, rms = (_spread_out(values, edges, usable, parameters.filter_size) for values in (means, spreads))
+    return level, np.maximum(rms, np.float32(0.1 * np.median(spreads[usable])), out=rms)
+
+
+def _meshes(data, mask, parameters, noise):
     from processing.algorithms.star_kernels import mesh_statistics
 
     edges = [_edges(size, parameters.box) for size in data.shape]
@@ -127,13 +134,14 @@ def _second_pass(data, mask, parameters, noise):
         usable = (counts > _FEWEST_PIXELS) & (spreads > 0)
     if not usable.any():
         raise BadPixels(fraction=float(mask.mean()), what="the image, objects included, so that no mesh shows sky")
+    return edges, means, spreads, usable
+
+
+def _spread_out(values, edges, usable, filter_size):
+    """The values of usable meshes, without outliers, at every pixel."""
     nearest = ndimage.distance_transform_edt(~usable, return_distances=False, return_indices=True)
-    maps = []
-    for values in (means, spreads):
-        smooth = _without_outliers(values[tuple(nearest)], parameters.filter_size)
-        maps.append(_interpolate(smooth, edges, data.shape))
-    level, rms = maps
-    return level, np.maximum(rms, np.float32(0.1 * np.median(spreads[usable])))
+    smooth = _without_outliers(values[tuple(nearest)], filter_size)
+    return _interpolate(smooth, edges, (edges[0][-1], edges[1][-1]))
 
 
 def _without_outliers(meshes: np.ndarray, size: int) -> np.ndarray:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import sep
-from scipy import signal
 
 from processing.algorithms.background import BackgroundMap
 from processing.algorithms.masks import grow
 from processing.algorithms.shapes import adaptive_moments
 from processing.algorithms.statistics import half_sample_mode
+from processing.algorithms.subtraction.tiling import Core, Tiling, Transforms
 from processing.parameters import Parameters, param
 
 _PIXEL_STACK = 10_000_000
 _SEEING_STARS = 800
+_TILE = 256  # px: Fourier transforms of this size stay in the cache
 _SMALLEST_FWHM = 1.2  # px; what is narrower is a cosmic ray
 _ROUND = 0.3
 _ZERO_SUM_RADIUS = 1.2  # FWHM
@@ -70,7 +71,7 @@ def estimate_seeing(
     """
     from processing.algorithms.star_kernels import local_maxima
 
-    maxima = local_maxima(np.where(unusable, np.float32(0), data), threshold * float(np.median(rms)))
+    maxima = local_maxima(np.where(unusable, np.float32(0), data), threshold * float(np.median(rms[::4, ::4])))
     near = grow(unusable, 2 * first_fwhm)
     maxima = maxima[~near[maxima[:, 1].astype(int), maxima[:, 0].astype(int)]]
     maxima = maxima[np.argsort(-maxima[:, 2], kind="stable")[:_SEEING_STARS]]
@@ -92,8 +93,18 @@ def significance(data: np.ndarray, rms: np.ndarray, mask: np.ndarray, kernel: np
     """
     normalised = np.divide(data, rms, dtype=np.float32)
     normalised[mask] = 0
-    found = signal.oaconvolve(normalised, kernel / np.sqrt(np.sum(kernel**2)), mode="same")
-    return np.ascontiguousarray(found, np.float32)
+    return _convolved(normalised, kernel / np.sqrt(np.sum(kernel**2)))
+
+
+def _convolved(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """`image` (ny, nx) float32, 0 outside, convolved with an odd square float32 `kernel`."""
+    tiling = Tiling.of(image.shape, _TILE, kernel.shape[0] // 2)
+    transforms, found = Transforms(tiling), np.empty(image.shape, np.float32)
+    spectrum = transforms.spectrum(kernel)
+    for _, _, *core in tiling.cores():
+        tile = Core(transforms, found[*core].shape)
+        found[*core] = tile.pixels(spectrum * transforms.forward(tiling.window(image, tuple(core), 0.0)))
+    return found
 
 
 def find_sources(
@@ -135,9 +146,9 @@ def _crowded_sources(data, background, mask, fwhm, parameters):
     kernel = np.where(inside, kernel - kernel[inside].mean(), 0).astype(np.float32)
     clean = np.where(mask, np.float32(0), data)
     variance = background.rms**2 + np.maximum(clean, 0)
-    noise2 = signal.oaconvolve(variance, kernel**2, mode="same")
-    found = signal.oaconvolve(clean, kernel, mode="same") / np.sqrt(np.maximum(noise2, 1e-6 * noise2.max()))
-    maxima = local_maxima(np.ascontiguousarray(found, np.float32), parameters.crowded_threshold)
+    noise2 = _convolved(variance, kernel**2)
+    found = _convolved(clean, kernel) / np.sqrt(np.maximum(noise2, 1e-6 * noise2.max()))
+    maxima = local_maxima(found, parameters.crowded_threshold)
     maxima = maxima[np.argsort(maxima[:, 2], kind="stable")]
     names = ("x", "y", "a", "b", "theta", "xpeak", "ypeak", "flag")
     sources = np.zeros(len(maxima), [(name, "i8" if name in names[5:] else "f8") for name in names])

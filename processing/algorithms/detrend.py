@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from processing.algorithms.overscan import Amplifier
 from processing.errors import BadInput
 
-_EIGHT = np.ones((3, 3), bool)
+_SQUARE_3, _SQUARE_5 = np.full(3, 1), np.full(5, 2)  # half-widths of the rows of the two kernels
 _DEAD = 0.2  # relative response below which a pixel of the flat is a defect
 _HOT = 5.0  # and above which it is one too
 _BLEED = 0.7  # of the saturation level: charge of a bleed trail that is not at full well itself
@@ -68,28 +67,20 @@ def calibrate(
             raise BadInput(
                 what=f"the {name} frame", reason=f"its shape is {frame.shape}, the image's is {trimmed.shape}"
             )
+    from processing.algorithms.calibration_kernels import calibrate as loop
+
     gain, noise, full = (
         amplifier_plane(amplifiers, trimmed.shape, name) for name in ("gain", "read_noise", "saturation")
     )
-    finite = np.isfinite(trimmed)
-    adu = np.where(finite, trimmed, 0).astype(np.float32)
-    flags = _saturation_flags(adu if as_read is None else as_read, np.float32(saturation_fraction) * full, bits)
-    if frames.bias is not None:
-        adu = adu - frames.bias
-    if frames.dark is not None:
-        adu = adu - frames.dark * np.float32(exposure_time)
-    electrons = adu * gain
-    variance = noise**2 + np.maximum(electrons, 0)
-    bad = ~finite if frames.bad_pixels is None else ~finite | frames.bad_pixels
-    if frames.flat is not None:
-        dead = ~np.isfinite(frames.flat) | (frames.flat < _DEAD) | (frames.flat > _HOT)
-        response = np.where(dead, 1, frames.flat).astype(np.float32)
-        electrons, variance, bad = electrons / response, variance / response**2, bad | dead
-    flags[bad] |= bits.bad
-    usable = (flags == 0) & (variance > 0)
-    flags[~usable & (flags == 0)] |= bits.no_weight
-    weight = np.divide(1, variance, out=np.zeros_like(variance), where=usable)
-    return Calibrated(electrons.astype(np.float32), np.where(usable, variance, 0).astype(np.float32), weight, flags)
+    read = np.where(np.isfinite(trimmed), trimmed, 0) if as_read is None else as_read
+    flags = _saturation_flags(read, np.float32(saturation_fraction) * full, bits)
+    bias, flat = (None if frame is None else np.asarray(frame, np.float32) for frame in (frames.bias, frames.flat))
+    dark = None if frames.dark is None else np.asarray(frames.dark, np.float32) * np.float32(exposure_time)
+    limits, own_bits = (np.float32(_DEAD), np.float32(_HOT)), (np.uint16(bits.bad), np.uint16(bits.no_weight))
+    applied = (bias, dark, flat, frames.bad_pixels)
+    electrons, variance = loop(trimmed.astype(np.float32, copy=False), gain, noise, *applied, flags, limits, own_bits)
+    weight = np.divide(1, variance, out=np.zeros_like(variance), where=variance > 0)
+    return Calibrated(electrons, variance, weight, flags)
 
 
 def amplifier_plane(amplifiers: Sequence[Amplifier], shape: tuple[int, int], name: str) -> np.ndarray:
@@ -102,17 +93,17 @@ def amplifier_plane(amplifiers: Sequence[Amplifier], shape: tuple[int, int], nam
 
 def _saturation_flags(adu: np.ndarray, full: np.ndarray, bits: FlagBits) -> np.ndarray:
     """Flag full pixels grown by 2 px, and the bright pixels of the same column that their charge spilt into."""
+    from processing.algorithms.calibration_kernels import along_columns
+    from processing.algorithms.pixel_loops import paint_discs
+
     core = adu >= full
     flags = np.zeros(adu.shape, np.uint16)
     if not core.any():
         return flags
-    saturated = ndimage.binary_dilation(core, _EIGHT, iterations=2)
+    saturated = paint_discs(core, _SQUARE_5)
     flags[saturated] |= bits.saturated
-    along_column = np.zeros((3, 3), bool)
-    along_column[:, 1] = True
-    spilt = ndimage.binary_propagation(core, along_column, mask=adu >= _BLEED * full)
-    spilt = ndimage.binary_dilation(spilt, _EIGHT) & ~saturated
-    flags[spilt] |= bits.bleed
+    spilt = paint_discs(along_columns(core, adu >= np.float32(_BLEED) * full), _SQUARE_3)
+    flags[spilt & ~saturated] |= bits.bleed
     return flags
 
 

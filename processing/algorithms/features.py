@@ -55,32 +55,43 @@ FEATURES: dict[str, str] = {
     "reference_correlation": "correlation of the difference with the reference within 1.5 FWHM",
     "gradient_correlation": "largest correlation of the difference with a gradient of the reference within 1.5 FWHM",
 }
+_TOGETHER = 64  # candidates at a time: their stamps stay in the cache of the processor
 _RINGS = ((0.0, 0.3), (0.3, 0.6), (0.6, 0.9), (0.9, 1.3), (1.3, 2.0), (2.0, 3.0))
 
 
 def features(candidates: Candidates) -> np.ndarray:
     """The features of each candidate, (n, len(FEATURES)) float32, in the order of FEATURES; never NaN."""
-    table = candidates.table
-    columns = _of_diagnostics(table)
-    if len(table):
-        sign = np.where(table["is_negative"], -1.0, 1.0)[:, None, None]
-        usable = ~candidates.mask
-        size = candidates.mask.shape[1]
-        offset = np.arange(size) - size // 2
-        radius = np.hypot(offset[:, None], offset[None, :])[None] / table["fwhm"].astype(float)[:, None, None]
-        difference, noise = _flatten(sign * candidates.difference, usable, radius)
-        new, new_noise = _flatten(candidates.new, usable, radius)
-        reference, reference_noise = _flatten(candidates.reference, usable, radius)
-        columns |= _of_mask(candidates.mask, radius)
-        columns |= _of_difference(difference, noise, usable, radius)
-        columns |= _of_lines(difference / noise, usable, radius)
-        columns |= _of_images(new, reference, new_noise, reference_noise, radius)
-        columns |= _of_both(difference, new, reference, usable, radius)
-    result = np.zeros((len(table), len(FEATURES)), np.float32)
-    for position, name in enumerate(FEATURES):
-        if len(table):
-            result[:, position] = np.nan_to_num(columns[name], nan=0, posinf=1e4, neginf=-1e4)
+    result = np.zeros((len(candidates), len(FEATURES)), np.float32)
+    for first in range(0, len(candidates), _TOGETHER):
+        rows = slice(first, first + _TOGETHER)
+        columns = _columns(Candidates(**{name: values[rows] for name, values in vars(candidates).items()}))
+        for position, name in enumerate(FEATURES):
+            result[rows, position] = np.nan_to_num(columns[name], nan=0, posinf=1e4, neginf=-1e4)
     return np.clip(result, -1e4, 1e4)
+
+
+def _columns(candidates: Candidates) -> dict[str, np.ndarray]:
+    table, usable = candidates.table, ~candidates.mask
+    sign = np.where(table["is_negative"], -1.0, 1.0)[:, None, None]
+    size = candidates.mask.shape[1]
+    offset = np.arange(size) - size // 2
+    radius = np.hypot(offset[:, None], offset[None, :])[None] / table["fwhm"].astype(float)[:, None, None]
+    difference, noise = _flatten(sign * candidates.difference, usable, radius)
+    new, new_noise = _flatten(candidates.new, usable, radius)
+    reference, reference_noise = _flatten(candidates.reference, usable, radius)
+    columns = _of_diagnostics(table) | _of_lines(difference / noise, usable, radius)
+    # Nothing else looks farther than 3 FWHM.
+    reach = min(int(np.ceil(3 * table["fwhm"].max())) + 1, size // 2)
+    inner = (slice(None), *[slice(size // 2 - reach, size // 2 + reach + 1)] * 2)
+    mask, usable, radius = candidates.mask[inner], usable[inner], radius[inner]
+    difference, new, reference = difference[inner], new[inner], reference[inner]
+    return (
+        columns
+        | _of_mask(mask, radius)
+        | _of_difference(difference, noise, usable, radius)
+        | _of_images(new, reference, new_noise, reference_noise, radius)
+        | _of_both(difference, new, reference, usable, radius)
+    )
 
 
 def _flatten(stamps: np.ndarray, usable: np.ndarray, radius: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -103,7 +114,7 @@ def _sum(stamps: np.ndarray, where: np.ndarray) -> np.ndarray:
 
 
 def _mean(stamps: np.ndarray, where: np.ndarray) -> np.ndarray:
-    return _sum(stamps, where) / np.maximum(_sum(np.ones(1), where), 1)
+    return _sum(stamps, where) / np.maximum(np.count_nonzero(where, axis=(1, 2)), 1)
 
 
 def _of_diagnostics(table: np.ndarray) -> dict[str, np.ndarray]:

@@ -25,17 +25,11 @@ def bright_haloes(
     crowded field one component may span the image; of one larger than 2 % of the image only discs of 8 core radii
     around its saturated cores stay.
     """
-    labels, count = ndimage.label(significant | saturated, _EIGHT)
-    if count == 0:
-        return np.zeros(labels.shape, bool)
-    cores = np.bincount(labels[saturated], minlength=count + 1)
-    chosen = cores >= min_saturated
-    chosen[0] = False
-    areas = np.bincount(labels.ravel(), minlength=count + 1)
-    giant = chosen & (areas > _LARGEST_HALO * labels.size)
-    haloes = (chosen & ~giant)[labels]
-    if giant.any():
-        component = giant[labels]
+    from processing.algorithms.mask_kernels import GIANT, SMALL, saturated_components
+
+    state = saturated_components(significant, saturated, min_saturated, _LARGEST_HALO * saturated.size)
+    haloes, component = state == SMALL, state == GIANT
+    if component.any():
         haloes |= component & _discs(component & saturated, min_saturated)
     return _dilate(haloes, grow)
 

@@ -31,6 +31,18 @@ def fill_masked(data: np.ndarray, mask: np.ndarray, reach: int, background: floa
     return filled
 
 
+@njit(cache=True, error_model="numpy")
+def total_variance(weight: np.ndarray, rms: np.ndarray) -> np.ndarray:
+    """The larger of 1/`weight`, where that is positive, and `rms`²; all (ny, nx) float32."""
+    found = np.empty_like(weight)
+    for y in range(weight.shape[0]):
+        for x in range(weight.shape[1]):
+            own = np.float32(1) / weight[y, x] if weight[y, x] > 0 else np.float32(0)
+            sky = rms[y, x] * rms[y, x]
+            found[y, x] = own if own > sky else sky
+    return found
+
+
 @njit(cache=True)
 def paint_discs(mask: np.ndarray, half_widths: np.ndarray) -> np.ndarray:
     """Dilate by a round kernel: row dy of the kernel reaches `half_widths[dy + r]` pixels to either side."""
@@ -101,6 +113,63 @@ def map_row(mapping: tuple, i: int, places: np.ndarray) -> None:
         places[2, j] = abs(dx * up_y - dy * up_x)
 
 
+_LINES = 16  # at a time fit into the cache; the number is a constant, so that the loops become vector instructions
+
+
+@njit(cache=True)
+def spline_coefficients(data: np.ndarray, poles: np.ndarray) -> np.ndarray:
+    """B-spline coefficients (ny, nx) float32 of `data`, mirrored at its edges, as scipy's `spline_filter` has them."""
+    ny, nx = data.shape
+    found = np.empty((ny, nx), np.float32)
+    upright, across = np.zeros((ny, _LINES)), np.zeros((nx, _LINES))
+    for first in range(0, nx, _LINES):
+        width = min(_LINES, nx - first)
+        for i in range(ny):
+            for j in range(width):
+                upright[i, j] = data[i, first + j]
+        _spline_lines(upright, poles)
+        for i in range(ny):
+            for j in range(width):
+                found[i, first + j] = upright[i, j]
+    for first in range(0, ny, _LINES):
+        width = min(_LINES, ny - first)
+        for j in range(width):
+            for i in range(nx):
+                across[i, j] = found[first + j, i]
+        _spline_lines(across, poles)
+        for j in range(width):
+            for i in range(nx):
+                found[first + j, i] = across[i, j]
+    return found
+
+
+@njit(cache=True)
+def _spline_lines(c: np.ndarray, poles: np.ndarray) -> None:
+    n = c.shape[0]
+    if n < 2:
+        return
+    gain = 1.0
+    for z in poles:
+        gain *= (1 - z) * (1 - 1 / z)
+    c *= gain
+    for z in poles:
+        last, power = z ** (n - 1), z
+        c[0] += last * c[n - 1]
+        for i in range(1, n - 1):
+            if abs(power) < 1e-40:  # too small to change a sum
+                break
+            c[0] += power * (c[i] + last * c[n - 1 - i])
+            power *= z
+        c[0] /= 1 - last * last
+        for i in range(1, n):
+            for j in range(_LINES):
+                c[i, j] += z * c[i - 1, j]
+        c[n - 1] = (z * c[n - 2] + c[n - 1]) * z / (z * z - 1)
+        for i in range(n - 2, -1, -1):
+            for j in range(_LINES):
+                c[i, j] = z * (c[i + 1, j] - c[i, j])
+
+
 @njit(cache=True)
 def _mirror(k: int, n: int) -> int:
     if n == 1:
@@ -137,18 +206,18 @@ def _resampler(taps: int) -> Callable[..., np.ndarray]:
                 if not (-0.5 <= x <= nx - 0.5 and -0.5 <= y <= ny - 0.5):
                     continue
                 fx, fy = int(np.floor(x)), int(np.floor(y))
-                wx = weights[int((x - fx) * phases + 0.5)]
-                wy = weights[int((y - fy) * phases + 0.5)]
+                across, up = int((x - fx) * phases + 0.5), int((y - fy) * phases + 0.5)
                 x1, y1 = fx - lead, fy - lead
                 value = np.float32(0)
                 if x1 >= 0 and y1 >= 0 and x1 + taps <= nx and y1 + taps <= ny:
-                    for b in range(taps):
+                    # To take rows of `weights` out here would cost as much as the sum.
+                    for a in range(taps):
                         line = np.float32(0)
-                        for a in range(taps):
-                            line += wx[a] * spline[y1 + b, x1 + a]
-                        value += wy[b] * line
+                        for b in range(taps):
+                            line += weights[up, b] * spline[y1 + b, x1 + a]
+                        value += weights[across, a] * line
                 else:
-                    value = _near_edge(spline, x1, y1, wx, wy)
+                    value = _near_edge(spline, x1, y1, weights[across], weights[up])
                 out[i, j] = value * places[2, j]
         return out
 

@@ -139,8 +139,8 @@ def _consistent(cut: _Stars, model: PSFModel, found: np.ndarray, p: PSFParameter
     v, u = np.indices(cut.data.shape[1:]) - size
     inner = np.hypot(u, v) < 2 * model.fwhm
     chi2 = np.full(len(cut.rows), np.inf)
-    for k in np.flatnonzero((found["flag"] != 1) & (found["flux"] > 0)):
-        stamp = model.stamp(found["x"][k], found["y"][k], found["x"][k] - cut.px[k], found["y"][k] - cut.py[k], size)
+    seen = np.flatnonzero((found["flag"] != 1) & (found["flux"] > 0))
+    for k, stamp in zip(seen, _modelled(model, cut, found, seen)):
         expected = found["flux"][k] * stamp
         good = inner & cut.good[k]
         spread = cut.variance[k] + (p.model_error * expected) ** 2
@@ -158,7 +158,7 @@ def _improved(model: PSFModel, cut: _Stars, found: np.ndarray, used: np.ndarray)
     design = terms(x, y, model.shape, model.order)
     snr = np.minimum(found["flux"][used] / np.maximum(found["flux_err"][used], 1e-9), 1000.0)
     weight = weight * snr[:, None] ** 2
-    centred = residual - np.median(residual, axis=0)
+    centred = residual - masked_median(residual, np.ones(residual.shape, bool), axis=0)
     weight = _without_outliers(centred, weight)
     change = _solve(design, residual, weight)
     weight = _without_outliers(residual - design @ change, weight)
@@ -190,31 +190,38 @@ def _residuals(
     model: PSFModel, cut: _Stars, found: np.ndarray, used: np.ndarray, u: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Residual (n, nodes) of each star in units of its flux, brought to the nodes, and the weight 0 or 1 of each."""
-    size = cut.data.shape[1] // 2
-    residuals, weights = [], []
-    for k in np.flatnonzero(used):
-        dx, dy = found["x"][k] - cut.px[k], found["y"][k] - cut.py[k]
-        stamp = model.stamp(found["x"][k], found["y"][k], dx, dy, size)
-        left = np.where(cut.good[k], cut.data[k] / found["flux"][k] - stamp, 0.0)
-        coefficients = ndimage.spline_filter(left, order=3, mode="nearest")
-        along_y, along_x = _taps(u + dy + size, 2 * size + 1), _taps(u + dx + size, 2 * size + 1)
-        residuals.append((along_y @ coefficients @ along_x.T).ravel())
-        near_y, near_x = np.abs(along_y) > 0.05, np.abs(along_x) > 0.05
-        spoiled = near_y.astype(float) @ (~cut.good[k]).astype(float) @ near_x.T.astype(float)
-        weights.append((spoiled < 0.5).ravel())
-    return np.array(residuals), np.array(weights, float)
+    chosen, side = np.flatnonzero(used), cut.data.shape[1]
+    good, flux = cut.good[chosen], found["flux"][chosen, None, None]
+    left = np.where(good, cut.data[chosen] / flux - _modelled(model, cut, found, chosen), 0.0)
+    for axis in (1, 2):
+        left = ndimage.spline_filter1d(left, order=3, axis=axis, mode="nearest")
+    along_x, along_y = (
+        _taps(u + (found[name][chosen] - nearest[chosen])[:, None] + side // 2, side)
+        for name, nearest in (("x", cut.px), ("y", cut.py))
+    )
+    residual = along_y @ left @ along_x.transpose(0, 2, 1)
+    near_x, near_y = ((np.abs(taps) > 0.05).astype(np.float32) for taps in (along_x, along_y))
+    spoiled = near_y @ (~good).astype(np.float32) @ near_x.transpose(0, 2, 1)
+    return residual.reshape(len(chosen), -1), (spoiled < 0.5).reshape(len(chosen), -1).astype(float)
+
+
+def _modelled(model: PSFModel, cut: _Stars, found: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """The model at the fitted positions of the stars `chosen`, as large as their stamps."""
+    x, y = found["x"][chosen], found["y"][chosen]
+    return model.stamps(x, y, x - cut.px[chosen], y - cut.py[chosen], cut.data.shape[1] // 2)
 
 
 def _taps(position: np.ndarray, size: int) -> np.ndarray:
-    """Matrix (n, size) that evaluates a cubic spline with given coefficients at positions in pixels of a line."""
+    """Matrices (n, m, size) that evaluate a cubic spline with given coefficients at positions (n, m) px of a line."""
     base = np.floor(position).astype(int)
     t = position - base
     u = 1 - t
     values = (u**3 / 6, (4 - 6 * t**2 + 3 * t**3) / 6, (4 - 6 * u**2 + 3 * u**3) / 6, t**3 / 6)
-    matrix = np.zeros((len(position), size))
+    matrices = np.zeros((*position.shape, size))
+    n, m = np.indices(position.shape)
     for shift, value in zip((-1, 0, 1, 2), values):
-        np.add.at(matrix, (np.arange(len(position)), np.clip(base + shift, 0, size - 1)), value)
-    return matrix
+        matrices[n, m, np.clip(base + shift, 0, size - 1)] += value  # at the edges the last one counts again
+    return matrices
 
 
 def _without_outliers(residual: np.ndarray, weight: np.ndarray) -> np.ndarray:

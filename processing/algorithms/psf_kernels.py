@@ -24,18 +24,25 @@ def spline_weights(t):
 
 
 @njit(cache=True)
-def combine(planes, terms):
-    """Σ_k terms[k] · planes[k], (m, m)."""
+def combine(planes, terms, reach):
+    """Σ_k terms[k] · planes[k], (m, m), of the nodes no farther than `reach` from the middle one; 0 beyond."""
+    size = planes.shape[1]
+    first, last = max(size // 2 - reach, 0), min(size // 2 + reach + 1, size)
     found = np.zeros(planes.shape[1:])
     for k in range(planes.shape[0]):
         if terms[k] != 0.0:
-            found += terms[k] * planes[k]
+            for row in range(first, last):
+                for column in range(first, last):
+                    found[row, column] += terms[k] * planes[k, row, column]
     return found
 
 
 @njit(cache=True)
-def sample(plane, step, dx, dy, half, value, along_x, along_y):
-    """Stamp (2·half+1)² of a PSF displaced by (dx, dy) px, and its derivatives, into the three arrays."""
+def sample(plane, step, dx, dy, half, radius, value, along_x, along_y):
+    """Stamp (2·half+1)² of a PSF displaced by (dx, dy) px, and its derivatives, into the three arrays.
+
+    Pixels farther than `radius` from its middle are left as they are.
+    """
     middle = (plane.shape[0] - 1) // 2
     sx, sy = -dx * step, -dy * step
     ix, iy = int(np.floor(sx)), int(np.floor(sy))
@@ -44,6 +51,8 @@ def sample(plane, step, dx, dy, half, value, along_x, along_y):
     size = plane.shape[0]
     for j in range(-half, half + 1):
         for i in range(-half, half + 1):
+            if (i - dx) * (i - dx) + (j - dy) * (j - dy) > radius * radius:
+                continue
             row0, col0 = middle + j * step + iy - 1, middle + i * step + ix - 1
             v = a = b = 0.0
             if row0 >= 0 and col0 >= 0 and row0 + 3 < size and col0 + 3 < size:
@@ -103,15 +112,16 @@ def fit(data, variance, mask, planes, step, terms, norms, x, y, setup, found):
     half = int(np.ceil(radius)) + 1
     size = 2 * half + 1
     value, gx, gy = np.zeros((size, size)), np.zeros((size, size)), np.zeros((size, size))
+    reach = step * half + int(np.ceil(step * (limit + 0.5))) + 3  # nodes: the stamp, its displacement, and a spline
     for star in range(x.size):
-        plane = combine(planes, terms[star])
+        plane = combine(planes, terms[star], reach)
         px, py = int(np.floor(x[star] + 0.5)), int(np.floor(y[star] + 0.5))
         dx, dy, flux = x[star] - px, y[star] - py, 0.0
         x0, y0 = dx, dy
         normal, right = np.zeros((3, 3)), np.zeros(3)
         count, chi2, flag = 0, 0.0, 0
         for iteration in range(steps + 1):
-            sample(plane, step, dx, dy, half, value, gx, gy)
+            sample(plane, step, dx, dy, half, radius, value, gx, gy)
             free = move and iteration > 0
             gains = flux if free else 0.0
             count, chi2 = accumulate(
@@ -145,3 +155,15 @@ def fit(data, variance, mask, planes, step, terms, norms, x, y, setup, found):
             found[star, 2], found[star, 3] = 1 / np.sqrt(normal[1, 1]), 1 / np.sqrt(normal[2, 2])
         found[star, 6] = chi2 / max(count - (3 if move else 1), 1)
         found[star, 7] = flag
+
+
+@njit(cache=True)
+def stamps(planes, step, terms, norms, dx, dy, half):
+    """The PSF (n, 2·half+1, 2·half+1) float32 for each row of `terms`, displaced by (dx, dy) (n,) px, over `norms`."""
+    size = 2 * half + 1
+    found = np.empty((dx.size, size, size), np.float32)
+    value, unused_x, unused_y = np.zeros((size, size)), np.zeros((size, size)), np.zeros((size, size))
+    for k in range(dx.size):
+        sample(combine(planes, terms[k], planes.shape[1]), step, dx[k], dy[k], half, np.inf, value, unused_x, unused_y)
+        found[k] = value / norms[k]
+    return found

@@ -73,12 +73,17 @@ class PSFModel:
 
     def stamp(self, x: float, y: float, dx: float = 0.0, dy: float = 0.0, half_size: int | None = None) -> np.ndarray:
         """PSF at (x, y) px, displaced by (dx, dy) from the middle: (2h+1, 2h+1) float32, sum 1 when centred."""
-        from processing.algorithms.psf_kernels import combine
+        return self.stamps(np.array([x]), np.array([y]), np.array([dx]), np.array([dy]), half_size)[0]
 
-        row = self.terms(x, y)[0]
-        half = self.half_size if half_size is None else half_size
-        found = self._raw(combine(self.coefficients, row), float(dx), float(dy), half)
-        return (found / (row @ self.plane_sums)).astype(np.float32)
+    def stamps(
+        self, x: np.ndarray, y: np.ndarray, dx: np.ndarray, dy: np.ndarray, half_size: int | None = None
+    ) -> np.ndarray:
+        """`stamp` for positions and displacements (n,): (n, 2h+1, 2h+1) float32."""
+        from processing.algorithms.psf_kernels import stamps
+
+        rows = self.terms(x, y)
+        displaced = (np.asarray(dx, float), np.asarray(dy, float))
+        return stamps(self.coefficients, STEP, rows, rows @ self.plane_sums, *displaced, half_size or self.half_size)
 
     def fwhm_at(self, x: float, y: float) -> float:
         """FWHM at (x, y), px: of the azimuthally averaged profile, which the nodes sample better than the pixels."""
@@ -114,7 +119,7 @@ class PSFModel:
         from processing.algorithms.psf_kernels import sample
 
         value, unused_x, unused_y = np.zeros((3, 2 * half + 1, 2 * half + 1))
-        sample(plane, STEP, dx, dy, half, value, unused_x, unused_y)
+        sample(plane, STEP, dx, dy, half, np.inf, value, unused_x, unused_y)
         return value
 
 

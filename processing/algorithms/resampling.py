@@ -20,6 +20,15 @@ from processing.errors import BadInput
 ORDER = 5  # of the polynomial map
 TOLERANCE = 1e-3  # px
 _PHASES = 4096
+_POLES = {  # of the filters that give the coefficients of a spline of that order
+    3: np.array([np.sqrt(3) - 2]),
+    5: np.array(
+        [
+            np.sqrt(67.5 - np.sqrt(4436.25)) + np.sqrt(26.25) - 6.5,
+            np.sqrt(67.5 + np.sqrt(4436.25)) - np.sqrt(26.25) - 6.5,
+        ]
+    ),
+}
 
 
 class StampModel(Protocol):
@@ -126,9 +135,11 @@ def warp(data: np.ndarray, mapping: PixelMap, shape: tuple[int, int], order: int
     Unusable pixels must have been filled: the spline prefilter reaches infinitely far. Pixels outside the source are 0.
     Raises BadInput on values that are not finite.
     """
+    from processing.algorithms.pixel_loops import spline_coefficients
+
     if not np.isfinite(data).all():
         raise BadInput(what="image to resample", reason="not finite everywhere: fill unusable pixels first")
-    spline = ndimage.spline_filter(data, order, output=np.float32) if order > 1 else data
+    spline = spline_coefficients(np.ascontiguousarray(data, np.float32), _POLES[order]) if order > 1 else data
     return _resample(spline, mapping, shape, order)
 
 

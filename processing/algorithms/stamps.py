@@ -64,10 +64,12 @@ def spline_weights(points: np.ndarray, size: int, *, order: int = 5, derivative:
     B-splines as sums of truncated powers (Unser 1999, IEEE Signal Processing Magazine 16, 22). Quintic ones
     because half-way between pixels a cubic one loses 1.3 % of the peak of a flux plane at FWHM 2.2 px.
     """
-    at = np.asarray(points, float)[..., None] - np.arange(size)
-    if derivative:  # β'(u; n) = β(u + ½; n − 1) − β(u − ½; n − 1)
-        return _b_spline(at + 0.5, order - 1) - _b_spline(at - 0.5, order - 1)
-    return _b_spline(at, order)
+    points = np.asarray(points, float)[..., None]
+    near = np.floor(points).astype(int) - order // 2 + np.arange(order + 1)  # all others are 0
+    values = _b_spline_slope(points - near, order) if derivative else _b_spline(points - near, order)
+    weights = np.zeros((*points.shape[:-1], size + 1))  # the last one takes what lies outside
+    np.put_along_axis(weights, np.where((near >= 0) & (near < size), near, size), values, axis=-1)
+    return weights[..., :size]
 
 
 def _b_spline(u: np.ndarray, order: int) -> np.ndarray:
@@ -80,6 +82,11 @@ def _b_spline(u: np.ndarray, order: int) -> np.ndarray:
             (-1) ** k * comb(order + 1, k) * reduce(np.multiply, [np.maximum(reach - k, 0)] * order)
         )  # much faster than a power
     return total / factorial(order)
+
+
+def _b_spline_slope(u: np.ndarray, order: int) -> np.ndarray:
+    """β'(u; n) = β(u + ½; n − 1) − β(u − ½; n − 1)."""
+    return _b_spline(u + 0.5, order - 1) - _b_spline(u - 0.5, order - 1)
 
 
 def sample_stamps(stamps: np.ndarray, dx: np.ndarray, dy: np.ndarray) -> np.ndarray:

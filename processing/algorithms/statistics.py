@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import cache
 
 import numpy as np
 from scipy.stats import norm
@@ -11,6 +12,7 @@ _MOST_PAIRS = 600_000  # pixel pairs are enough for the noise to 0.1 %
 _QUANTILE_SAMPLE = 100_000
 
 
+@cache
 def truncation_factor(sigma: float) -> float:
     """Standard deviation of a unit Gaussian cut at ± `sigma`: what clipping leaves of the spread of pure noise."""
     return float(np.sqrt(1 - 2 * sigma * norm.pdf(sigma) / (norm.cdf(sigma) - norm.cdf(-sigma))))
@@ -37,6 +39,11 @@ def clipped_std(
     return _clipped(values, sigma, iterations, axis)[1]
 
 
+def clipped_mean_and_std(values: np.ndarray, *, sigma: float = 3.0) -> tuple[float, float]:
+    """`clipped_mean` and `clipped_std` of all values, found together."""
+    return _clipped(values, sigma, 5, None)
+
+
 def mad_std(values: np.ndarray) -> float:
     """1.4826 times the median absolute deviation; not for integer data, where it moves in steps. NaN of nothing."""
     values = np.asarray(values, float).ravel()
@@ -50,12 +57,14 @@ def masked_median(values: np.ndarray, where: np.ndarray, axis: int) -> np.ndarra
 
     One sort of float32: several times faster than the median of an array with NaN.
     """
-    ordered = np.sort(np.where(where, values, np.inf).astype(np.float32), axis=axis)
-    count = np.expand_dims(where.sum(axis=axis), axis)
-    last = np.minimum(count // 2, values.shape[axis] - 1)
-    low = np.take_along_axis(ordered, np.maximum(count - 1, 0) // 2, axis=axis)
-    high = np.take_along_axis(ordered, last, axis=axis)
-    return np.squeeze(np.where(count > 0, 0.5 * (low + high), 0).astype(float), axis)
+    where = np.moveaxis(where, axis, -1)
+    ordered = np.full(where.shape, np.inf, np.float32)  # in this order each sort runs through neighbours in memory
+    np.copyto(ordered, np.moveaxis(values, axis, -1), where=where, casting="same_kind")
+    ordered.sort(axis=-1)
+    count = where.sum(axis=-1, keepdims=True)
+    low = np.take_along_axis(ordered, np.maximum(count - 1, 0) // 2, axis=-1)
+    high = np.take_along_axis(ordered, np.minimum(count // 2, where.shape[-1] - 1), axis=-1)
+    return np.where(count > 0, 0.5 * (low + high), 0).astype(float)[..., 0]
 
 
 def half_sample_mode(values: np.ndarray) -> float:
@@ -74,14 +83,14 @@ def half_sample_mode(values: np.ndarray) -> float:
     return float(values.mean())
 
 
-def difference_noise(data: np.ndarray, mask: np.ndarray, lag: int = 4) -> float:
-    """Noise of one pixel of `data` (ny, nx) from differences of unmasked pixels `lag` columns apart.
+def difference_noise(data: np.ndarray, mask: np.ndarray, lag: int = 4, *, unit: np.ndarray | None = None) -> float:
+    """Noise of one pixel of `data` (ny, nx), in those of `unit` if given, from unmasked pixels `lag` columns apart.
 
     4σ-clipped standard deviation of the differences over √2: blind to gradients and, unlike the median absolute
     deviation, unbiased on integer data. NaN when no pair is unmasked.
     """
     rows = max(1, data.size // _MOST_PAIRS)
-    data, mask = data[::rows], mask[::rows]
+    data, mask = data[::rows] if unit is None else data[::rows] / unit[::rows], mask[::rows]
     usable = ~(mask[:, lag:] | mask[:, :-lag])
     differences = data[:, lag:][usable].astype(np.float64) - data[:, :-lag][usable]
     return float(clipped_std(differences, sigma=4.0) / np.sqrt(2))
@@ -119,6 +128,8 @@ def _clip(values, sigma, iterations, axis):
 def _quantiles(values, axis):
     if axis is None and values.size > 2 * _QUANTILE_SAMPLE:
         values = values[:: values.size // _QUANTILE_SAMPLE]  # only the start of the clipping
+    if not np.isnan(values).any():  # the other function goes through the rows one by one
+        return np.percentile(values, [15.87, 50, 84.13], axis=axis, keepdims=True)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "All-NaN slice", RuntimeWarning)
         return np.nanpercentile(values, [15.87, 50, 84.13], axis=axis, keepdims=True)

@@ -85,5 +85,6 @@ class Extraction(Step):
 
 def total_variance(weight: np.ndarray, rms: np.ndarray) -> np.ndarray:
     """Variance (electron²) per pixel: at least that of the measured sky, and the image's own where it is larger."""
-    own = np.divide(1, weight, out=np.zeros_like(weight), where=weight > 0)
-    return np.maximum(own, rms.astype(np.float32) ** 2)
+    from processing.algorithms.pixel_loops import total_variance as larger
+
+    return larger(np.ascontiguousarray(weight, np.float32), np.ascontiguousarray(rms, np.float32))

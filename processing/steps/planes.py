@@ -19,6 +19,8 @@ def difference_psf(difference: DifferenceImage) -> DifferencePSF:
 def score_planes(difference: DifferenceImage) -> ScorePlanes:
     """Everything that detection and the cuts look at."""
     weight = difference.weight
+    with np.errstate(divide="ignore"):
+        variance = 1 / weight
     return ScorePlanes(
         score=difference.score,
         alpha=difference.alpha,
@@ -30,11 +32,11 @@ def score_planes(difference: DifferenceImage) -> ScorePlanes:
         psf_cosmic_ratio=_by_tile(difference.spike_ratios, difference.shape),
         score_unsystematic=difference.score_plain,
         data=difference.data,
-        variance=np.divide(1, weight, out=np.full_like(weight, np.inf), where=weight > 0),
+        variance=variance,
     )
 
 
 def _by_tile(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """A plane (ny, nx) from one value a tile."""
     rows, columns = (np.diff(Tiling.edges(size, count)) for size, count in zip(shape, values.shape))
-    return np.repeat(np.repeat(values, rows, axis=0), columns, axis=1).astype(np.float32)
+    return np.repeat(np.repeat(values.astype(np.float32), columns, axis=1), rows, axis=0)

@@ -99,7 +99,7 @@ class Subtraction(Step):
         flags, mask = self._flags(image, flags, found, new, ref, background)
         difference = DifferenceImage(
             data=found.data,
-            weight=np.where(mask, 0, 1 / np.maximum(found.variance, 1e-12)).astype(np.float32),
+            weight=np.divide(1, np.maximum(found.variance, 1e-12), out=np.zeros_like(found.variance), where=~mask),
             flags=flags,
             score=found.score,
             score_plain=found.score_unsystematic,
@@ -135,17 +135,17 @@ class Subtraction(Step):
         made_of: ReferenceProducts, mapping: PixelMap, shape: tuple[int, int], scale: np.float32
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         image = made_of.image
-        flags = image.flags | np.where(image.weight > 0, 0, int(PixelFlag.ZERO_WEIGHT)).astype(np.uint16)
+        flags = _with(image.flags, PixelFlag.ZERO_WEIGHT, image.weight <= 0)
         bad = (flags & int(PixelFlag.UNUSABLE)) != 0
         signal = fill(image.data - made_of.background.level, bad)
         variance = total_variance(image.weight, made_of.background.rms)
-        moved = warp_flags(flags, mapping, shape)
-        moved = moved | np.where(warp_valid(mapping, shape), 0, int(PixelFlag.OUT_OF_BOUNDS)).astype(np.uint16)
-        data = warp(signal, mapping, shape) * scale
-        spread = warp_variance(variance, mapping, shape) * scale**2
+        moved = _with(warp_flags(flags, mapping, shape), PixelFlag.OUT_OF_BOUNDS, ~warp_valid(mapping, shape))
+        data, spread = warp(signal, mapping, shape), warp_variance(variance, mapping, shape)
+        data *= scale
+        spread *= scale**2
         usable = ((moved & int(PixelFlag.UNUSABLE)) == 0) & (spread > 0)
         weight = np.divide(1, spread, out=np.zeros_like(spread), where=usable)
-        return data.astype(np.float32), weight.astype(np.float32), moved.astype(np.uint16)
+        return data, weight, moved
 
     @staticmethod
     def _reference_epoch(
@@ -218,8 +218,7 @@ class Subtraction(Step):
         mask = found.mask | grow(saturated, self.parameters.saturation_growth * new.fwhm)
         halo = self._haloes(new, background.rms, (image.flags & full) != 0)
         halo |= self._haloes(ref, ref.noise, (warped_flags & full) != 0)
-        flags = flags | np.where(halo, int(PixelFlag.BRIGHT_HALO), 0) | np.where(mask, int(PixelFlag.ZERO_WEIGHT), 0)
-        return flags.astype(np.uint16), mask
+        return _with(_with(flags, PixelFlag.BRIGHT_HALO, halo), PixelFlag.ZERO_WEIGHT, mask), mask
 
     def _haloes(self, epoch: Epoch, noise: np.ndarray | float, saturated: np.ndarray) -> np.ndarray:
         if not saturated.any():
@@ -231,7 +230,7 @@ class Subtraction(Step):
 def _epoch(signal: np.ndarray, image: ScienceImage, background: Background, model: PSFModel, zp: float) -> Epoch:
     mask = (image.weight <= 0) | ((image.flags & int(PixelFlag.UNUSABLE)) != 0)
     return Epoch(
-        data=signal.astype(np.float32),
+        data=signal,
         variance=total_variance(image.weight, background.rms),
         mask=mask,
         psf=model,
@@ -239,6 +238,11 @@ def _epoch(signal: np.ndarray, image: ScienceImage, background: Background, mode
         zero_point=zp,
         fwhm=float(model.fwhm),
     )
+
+
+def _with(flags: np.ndarray, flag: PixelFlag, where: np.ndarray) -> np.ndarray:
+    """A copy of `flags` (ny, nx) uint16 with `flag` set as well `where` that is True."""
+    return np.bitwise_or(flags, np.uint16(flag), out=flags.copy(), where=where)
 
 
 def _bright(table: np.ndarray, snr: float) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 from processing.algorithms.inpainting import fill
 from processing.algorithms.masks import grow
 from processing.algorithms.resampling import StampModel
-from processing.algorithms.statistics import clipped_mean, clipped_std, mad_std
+from processing.algorithms.statistics import clipped_mean_and_std, mad_std
 from processing.algorithms.subtraction.score import Matching, Planes, score
 from processing.algorithms.subtraction.stars import Comparison, MatchedStars, compare
 from processing.algorithms.subtraction.tiling import Tiling
@@ -182,8 +182,9 @@ def _statistics(planes: Planes, new: Epoch, reference: Epoch, mask: np.ndarray) 
     # Neighbours say the same: every other row and column is enough.
     thin = (slice(None, None, 2), slice(None, None, 2))
     sky, bright = planes.score[thin][~sources[thin]], planes.score_unsystematic[bright]
+    mean, std = clipped_mean_and_std(sky, sigma=4.0) if sky.size else (0.0, 0.0)
     return {
-        "score_mean": float(clipped_mean(sky, sigma=4.0)) if sky.size else 0.0,
-        "score_std": float(clipped_std(sky, sigma=4.0)) if sky.size else 0.0,
+        "score_mean": mean,
+        "score_std": std,
         "score_std_bright": mad_std(bright) if bright.size else 0.0,
     }

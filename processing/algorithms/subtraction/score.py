@@ -100,6 +100,15 @@ class Planes:
         images = (np.empty(tiling.shape, np.float32) for _ in range(8))
         return cls(*images, np.empty((*tiling.counts, size, size), np.float32), np.empty(tiling.counts, np.float32))
 
+    def images(self) -> tuple[np.ndarray, ...]:
+        """The eight that have one number a pixel."""
+        return tuple(vars(self).values())[:8]
+
+    def of(self, i: int, j: int, rows: slice, columns: slice) -> Planes:
+        """Views of one tile."""
+        images = (image[rows, columns] for image in self.images())
+        return Planes(*images, self.stamps[i, j], self.cosmic_ratios[i, j, ...])
+
 
 def score(matching: Matching, tiling: Tiling, comparison: Comparison, *, workers: int = 1) -> Planes:
     """Difference image, score, flux, motion and hot-pixel statistics of a matched pair."""
@@ -114,49 +123,37 @@ def score(matching: Matching, tiling: Tiling, comparison: Comparison, *, workers
         x, y = (columns.start + columns.stop - 1) / 2, (rows.start + rows.stop - 1) / 2
         tile = Tile(x, y, noise_n, noise_r, transforms, new, reference)
         cut = [tiling.window(plane, (rows, columns), outside) for plane, outside in inputs]
-        found = _score_tile(comparison, tile, matching.filters(tile), cut, (rows, columns))
-        for name, value in found.items():
-            where = (i, j) if name in ("stamps", "cosmic_ratios") else (rows, columns)
-            getattr(planes, name)[where] = value
+        _score_tile(comparison, tile, matching.filters(tile), cut, planes.of(i, j, rows, columns))
     return planes
 
 
-def _score_tile(
-    comparison: Comparison, tile: Tile, filters: Filters, cut: list[np.ndarray], where: tuple[slice, slice]
-) -> dict[str, np.ndarray | float]:
+def _score_tile(comparison: Comparison, tile: Tile, filters: Filters, cut: list[np.ndarray], planes: Planes) -> None:
+    """Write into `planes`, those of the tile."""
+    from processing.algorithms.score_kernels import finish
+
     transforms = tile.transforms
-    core = Core(transforms, tuple(part.stop - part.start for part in where))
+    core = Core(transforms, planes.data.shape)
     response = filters.new_noise * tile.new_psf  # F_D P_D
     matched = np.conj(response)
     flux_noise, gradient_noise = _noise_of_score(transforms, power(response))  # F_S; V_x, V_y
     noise = transforms.squared(matched * filters.new_noise) * transforms.forward(cut[2])
     noise += transforms.squared(matched * filters.reference_noise) * transforms.forward(cut[3])
-    variance = np.maximum(core.pixels(noise), np.float32(1e-3 * flux_noise))  # V_S
 
     on_new, on_reference = filters.new * transforms.forward(cut[0]), filters.reference * transforms.forward(cut[1])
     difference, both = on_new - on_reference, np.float32(0.5) * (on_new + on_reference)
-    signal, *gradient = core.with_gradient(matched * difference)  # S
-    systematic = _systematic_variance(comparison, core.with_gradient(matched * both))
-    excess = variance * np.float32(1 / flux_noise)  # source noise over pure background
     hot_norm = np.sqrt(transforms.mean(power(filters.new_noise)))
     hot_filter = np.conj(filters.new_noise) * np.float32(1 / hot_norm)
     hot_response = transforms.mean((response * hot_filter).real)
     scale = float(filters.new_noise[0, 0].real * tile.new_psf[0, 0].real)  # F_D
-    error = np.sqrt(variance)
-    # Z^2 of Springer, Ofek & Zackay 2024 (arXiv:2403.09771): squared gradient of S in units of its variance.
-    moved = sum(g**2 * np.float32(1 / v) for g, v in zip(gradient, gradient_noise))
-    return {
-        "data": core.pixels(difference) * np.float32(1 / scale),
-        "variance": excess * np.float32(1 / scale**2),
-        "score": signal / np.sqrt(variance + systematic),
-        "score_unsystematic": signal / error,
-        "alpha": signal * np.float32(1 / flux_noise),
-        "alpha_err": error * np.float32(1 / flux_noise),
-        "translient": moved / excess,
-        "cosmic_ray": core.pixels(difference * hot_filter) / np.sqrt(excess),
-        "stamps": transforms.stamp(response) / np.float32(scale),
-        "cosmic_ratios": hot_response / np.sqrt(flux_noise),
-    }
+    seen = core.pixels(difference), *core.with_gradient(matched * difference), core.pixels(difference * hot_filter)
+    scales = (1 / scale, 1 / scale**2, 1 / flux_noise, *(1 / v for v in gradient_noise), 1e-3 * flux_noise)
+    # One image is shifted against the other: the gradient of the mean score counts once, not that of each.
+    systematic = (comparison.systematic, *comparison.registration)
+    mean_score = core.with_gradient(matched * both)
+    numbers = (np.array(values, np.float32) for values in (scales, systematic))
+    finish(seen, mean_score, core.pixels(noise), *numbers, planes.images())
+    planes.stamps[:] = transforms.stamp(response) / np.float32(scale)
+    planes.cosmic_ratios[...] = hot_response / np.sqrt(flux_noise)
 
 
 def _noise_of_score(transforms: Transforms, energy: np.ndarray) -> tuple[float, tuple[float, float]]:
@@ -166,12 +163,3 @@ def _noise_of_score(transforms: Transforms, energy: np.ndarray) -> tuple[float, 
     along_y = (energy @ transforms.half_plane).astype(np.float64) / size
     gradients = np.dot(along_x, transforms.kappa_x**2), np.dot(along_y, transforms.kappa_y[:, 0] ** 2)
     return float(along_x.sum()), (float(gradients[0]), float(gradients[1]))
-
-
-def _systematic_variance(comparison: Comparison, mean_score: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
-    """Variance of S from shifts between the images (V_ast) and from flux ratio and PSF errors (V_sys).
-
-    One relative shift moves one image against the other: the gradient of the mean score counts once, not that of each.
-    """
-    scales = (comparison.systematic, *comparison.registration)
-    return sum((plane * np.float32(scale)) ** 2 for plane, scale in zip(mean_score, scales))
