@@ -161,6 +161,12 @@ def test_a_long_tag_and_a_name_leave_room_for_logging_out(page: Page, site: Arch
         page.open("/exposures/?tag=release of the first year")
         assert page.script("document.documentElement.scrollWidth") <= width, width
         assert page.one(".bar form[action='/logout/'] button").rect["x"] < width - 40
+    page.wide(390, 844)
+    page.open("/exposures/")
+    page.one("#menu").click()
+    page.until(lambda: page.one(".bar form[action='/logout/'] button").is_displayed())
+    page.one(".bar form[action='/logout/'] button").click()
+    page.until(lambda: page.driver.find_elements("css selector", ".bar a[href^='/login/']"))
 
 
 def test_the_tag_pages_of_the_admin_do_not_complain(page: Page, site: Archive) -> None:
