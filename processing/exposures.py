@@ -17,7 +17,7 @@ from django.db import IntegrityError, transaction
 from processing import config
 from processing.choosing import choose
 from processing.datastore import DataStore
-from processing.errors import BadInput, Killed
+from processing.errors import BadInput, Interrupted, Killed
 from processing.fakes import run_fakes
 from processing.instruments.base import ExposureFacts, Instrument
 from processing.pipeline import Pipeline
@@ -164,13 +164,14 @@ def process_section(
                 entry["counts"]["sent"] = send_batch(batch, pipeline.step("alerting").parameters)
         if settings.fakes and AlertBatch in data:
             run_fakes(pipeline, data, report)
-    except Exception as error:
-        if not hasattr(expected(error), "details"):
-            log.exception("%s %s stopped in %s", exposure.name, section, report.row.error_step or "the set-up")
-        return report.finish(error)
-    except BaseException as error:  # a signal to stop: noted, and obeyed
+    except BaseException as error:
         report.finish(error)
-        raise
+        reason = expected(error)
+        if isinstance(reason, Interrupted):  # noted, and obeyed
+            raise KeyboardInterrupt from error
+        if not hasattr(reason, "details"):
+            log.exception("%s %s stopped in %s", exposure.name, section, report.row.error_step or "the set-up")
+        return report.row
     return report.finish()
 
 

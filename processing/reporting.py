@@ -170,10 +170,18 @@ class Reporter:
 
 
 def expected(error: BaseException) -> BaseException:
-    """An interruption, or the loss of the database, as the typed error that says so; any other error as it is."""
+    """An interruption, or the loss of the database, as the typed error that says so; any other error as it is.
+
+    An interrupt that met compiled code comes out of it as an error of another type, which it is the cause of.
+    """
+    link: BaseException | None = error
+    while link is not None:
+        if not isinstance(link, Exception):
+            return Interrupted()
+        link = link.__cause__ or link.__context__
     if isinstance(error, LOST):
         return DatabaseLost(reason=" ".join(str(error).split()))
-    return error if isinstance(error, Exception) else Interrupted()
+    return error
 
 
 def _plain(value: Any) -> Any:

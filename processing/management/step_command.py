@@ -21,7 +21,7 @@ from processing.errors import Interrupted
 from processing.exposures import RunSettings, ingest, process_section, sections_of
 from processing.instruments.base import Instrument
 from processing.parameters import ConfigurationError
-from processing.reporting import LOST
+from processing.reporting import LOST, expected
 from processing.step import Step
 from products.models import Exposure, Report
 
@@ -34,12 +34,12 @@ def clear_errors() -> Iterator[None]:
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
-    except KeyboardInterrupt as error:
-        raise CommandError(str(Interrupted()), returncode=128 + signal.SIGINT) from error
-    except LOST as error:
-        reason = " ".join(str(error).split())
-        raise CommandError(f"the database cannot be used: {reason}; is it there (DATABASE_URL)?") from error
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
+        if isinstance(expected(error), Interrupted):
+            raise CommandError(str(Interrupted()), returncode=128 + signal.SIGINT) from error
+        if isinstance(error, LOST):
+            reason = " ".join(str(error).split())
+            raise CommandError(f"the database cannot be used: {reason}; is it there (DATABASE_URL)?") from error
         if not hasattr(error, "details"):
             raise
         raise CommandError(" ".join(str(error).split())) from error

@@ -214,6 +214,31 @@ def test_a_lost_database_is_an_expected_failure_and_the_run_goes_on_when_it_is_b
     assert process_section(exposure, "N1", SETTINGS).state == "done"
 
 
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def interrupt_compiled_code() -> None:
+    raise SystemError("a compiled function returned a result with an exception set") from KeyboardInterrupt()
+
+
+def test_an_interrupt_that_comes_out_of_compiled_code_as_another_error_is_obeyed(night, monkeypatch):
+    monkeypatch.setattr(keeping.badness, "wait_for_marking", interrupt_compiled_code)
+    with pytest.raises(KeyboardInterrupt):
+        process_section(late(), "N1", SETTINGS)
+    report = Report.objects.filter(exposure=late()).latest("attempt")
+    assert (report.state, report.error_step, report.error_type) == ("failed", "preprocessing", "Interrupted")
+    assert report.traceback == "" and recorded() == stored()
+
+
+def test_an_interrupt_between_two_steps_names_the_one_that_did_not_begin(night):
+    with pytest.raises(KeyboardInterrupt):
+        process_section(late(), "N1", SETTINGS, progress=interrupt)
+    report = Report.objects.filter(exposure=late()).latest("attempt")
+    assert (report.state, report.error_step, report.error_type) == ("failed", "extraction", "Interrupted")
+    assert report.reached == ["preprocessing"]
+
+
 def test_an_answer_to_a_commit_that_is_lost_does_not_lose_the_product(night, monkeypatch):
     exposure, leave = late(), keeping.transaction.Atomic.__exit__
     kept = stored()
