@@ -62,13 +62,13 @@ def calibrate(
     `saturation_fraction` of the level of their amplifier on: those of `as_read` (ny, nx), since the level is that of
     the numbers before the overscan or a pedestal was subtracted; of `trimmed` where that is None.
     """
+    from processing.algorithms.calibration_kernels import calibrate as loop
+
     for name, frame in vars(frames).items():
         if frame is not None and frame.shape != trimmed.shape:
             raise BadInput(
                 what=f"the {name} frame", reason=f"its shape is {frame.shape}, the image's is {trimmed.shape}"
             )
-    from processing.algorithms.calibration_kernels import calibrate as loop
-
     gain, noise, full = (
         amplifier_plane(amplifiers, trimmed.shape, name) for name in ("gain", "read_noise", "saturation")
     )

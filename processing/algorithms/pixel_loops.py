@@ -117,7 +117,7 @@ _LINES = 16  # at a time fit into the cache; the number is a constant, so that t
 
 
 @njit(cache=True)
-def spline_coefficients(data: np.ndarray, poles: np.ndarray) -> np.ndarray:
+def spline_filter(data: np.ndarray, poles: np.ndarray) -> np.ndarray:
     """B-spline coefficients (ny, nx) float32 of `data`, mirrored at its edges, as scipy's `spline_filter` has them."""
     ny, nx = data.shape
     found = np.empty((ny, nx), np.float32)

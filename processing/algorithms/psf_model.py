@@ -81,9 +81,9 @@ class PSFModel:
         """`stamp` for positions and displacements (n,): (n, 2h+1, 2h+1) float32."""
         from processing.algorithms.psf_kernels import stamps
 
-        rows = self.terms(x, y)
+        rows, half = self.terms(x, y), self.half_size if half_size is None else half_size
         displaced = (np.asarray(dx, float), np.asarray(dy, float))
-        return stamps(self.coefficients, STEP, rows, rows @ self.plane_sums, *displaced, half_size or self.half_size)
+        return stamps(self.coefficients, STEP, rows, rows @ self.plane_sums, *displaced, half)
 
     def fwhm_at(self, x: float, y: float) -> float:
         """FWHM at (x, y), px: of the azimuthally averaged profile, which the nodes sample better than the pixels."""

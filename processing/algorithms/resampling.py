@@ -135,11 +135,11 @@ def warp(data: np.ndarray, mapping: PixelMap, shape: tuple[int, int], order: int
     Unusable pixels must have been filled: the spline prefilter reaches infinitely far. Pixels outside the source are 0.
     Raises BadInput on values that are not finite.
     """
-    from processing.algorithms.pixel_loops import spline_coefficients
+    from processing.algorithms.pixel_loops import spline_filter
 
     if not np.isfinite(data).all():
         raise BadInput(what="image to resample", reason="not finite everywhere: fill unusable pixels first")
-    spline = spline_coefficients(np.ascontiguousarray(data, np.float32), _POLES[order]) if order > 1 else data
+    spline = spline_filter(np.ascontiguousarray(data, np.float32), _POLES[order]) if order > 1 else data
     return _resample(spline, mapping, shape, order)
 
 

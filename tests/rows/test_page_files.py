@@ -1,0 +1,86 @@
+"""What the pages send besides pages: pictures, FITS files, tables."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
+from django.test import Client
+from django.urls import reverse
+from PIL import Image as Picture
+
+from products.models import WorldCoordinates
+from tests import factories
+from tests.rows.archive import Archive, archive
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def site() -> Archive:
+    return archive()
+
+
+@pytest.fixture
+def text(client: Client):
+    """The text of a page that must answer 200."""
+
+    def get(address: str, **options) -> str:
+        answer = client.get(address, **options)
+        assert answer.status_code == 200, (address, answer.status_code)
+        return answer.content.decode()
+
+    return get
+
+
+def test_a_light_curve_is_downloaded_with_its_limits(site: Archive, text) -> None:
+    rows = list(csv.DictReader(io.StringIO(text(f"/objects/{site.object}/light_curve.csv"))))
+    points = [row for row in rows if row["is_limit"] == "0"]
+    assert [row["filter"] for row in points] == ["r", "g"] and {row["exposure"] for row in points} >= {site.name}
+    assert all(abs(float(row["magnitude"]) - site.ccd.measurements[0].magnitude) < 5 for row in points)
+
+
+def test_pictures_and_files_are_sent(site: Archive, client: Client) -> None:
+    ccd = site.ccd
+    for plane in ("new", "reference", "difference"):
+        answer = client.get(reverse("stamp", args=[ccd.measurements[0].pk, plane]))
+        assert Picture.open(io.BytesIO(answer.content)).size == (21, 21) and "immutable" in answer["Cache-Control"]
+    for row, plane in ((ccd.image, "data"), (ccd.image, "weight"), (ccd.difference, "score"), (ccd.image, "mask-bad")):
+        answer = client.get(reverse("preview", args=[row.pk, plane]))
+        picture = Picture.open(io.BytesIO(b"".join(answer.streaming_content)))
+        assert picture.size == (row.width, row.height), plane
+    for row in (ccd.image, ccd.difference, ccd.measurement_set.cutouts, ccd.measurement_set.cutouts.sources):
+        answer = client.get(reverse("fits", args=[row.pk]))
+        assert b"".join(answer.streaming_content)[:9] == b"SIMPLE  =" and "attachment" in answer["Content-Disposition"]
+
+
+def test_a_stamp_has_the_source_in_its_middle(site: Archive, client: Client) -> None:
+    answer = client.get(reverse("stamp", args=[site.ccd.measurements[0].pk, "difference"]))
+    picture = Picture.open(io.BytesIO(answer.content))
+    brightest = max(((x, y) for x in range(21) for y in range(21)), key=picture.getpixel)
+    assert abs(brightest[0] - 10) <= 1 and abs(brightest[1] - 10) <= 1
+
+
+def test_a_missing_file_is_a_404_and_its_page_still_answers(site: Archive, client: Client, text) -> None:
+    site.ccd.image.path().unlink()
+    assert client.get(reverse("fits", args=[site.ccd.image.pk])).status_code == 404
+    assert client.get(reverse("preview", args=[site.ccd.image.pk, "data"])).status_code == 404
+    assert "27.310" in text(f"/exposures/{site.name}/N1/")
+
+
+def test_the_fits_of_new_has_the_calibration_that_its_file_is_too_old_for(site: Archive, client: Client) -> None:
+    zero_point, image = site.ccd.zero_point, site.ccd.image
+    solution = factories.tangent_plane(image.ra + 0.01, image.dec)
+    WorldCoordinates.objects.filter(pk=zero_point.world_coordinates_id).update(header=factories.cards(solution))
+    answer = client.get(f"/files/{image.pk}/?calibrated=1")
+    with fits.open(io.BytesIO(b"".join(answer.streaming_content)), checksum=True) as hdus:
+        assert hdus[0].header["MAGZP"] == zero_point.zp and hdus[0].header["CALID"] == zero_point.provenance_id
+        for hdu in hdus[1:]:
+            assert WCS(hdu.header).wcs.crval == pytest.approx(solution.wcs.crval)
+        assert np.array_equal(hdus["SCI"].data, fits.getdata(image.path(), "SCI"))
+    raw = client.get(f"/files/{image.pk}/")
+    assert b"".join(raw.streaming_content) == image.path().read_bytes()
