@@ -110,13 +110,13 @@ def test_a_ring_shows_the_level_around_a_star_and_not_the_star():
 def test_a_ring_is_as_wide_as_it_says_and_leaves_out_what_is_masked():
     y, x = np.mgrid[:81, :81]
     radius = np.hypot(x - 40, y - 40)
-    data = np.where((radius >= 10) & (radius <= 15), 5, 100).astype(np.float32)
+    data = np.where((radius >= 13) & (radius <= 15), 5, 100).astype(np.float32)
     centre = np.array([40.0]), np.array([40.0])
     whole = np.zeros(data.shape, bool)
-    assert annulus_medians(data, whole, *centre, (10.0, 15.0)) == [5]
+    assert annulus_medians(data, whole, *centre, (13.0, 15.0)) == [5]
     data[y > 40] = 1000
-    assert annulus_medians(data, y > 40, *centre, (10.0, 15.0)) == [5]
-    assert np.isnan(annulus_medians(data, (y > 40) | (x > 33), *centre, (10.0, 15.0))).all()
+    assert annulus_medians(data, y > 40, *centre, (13.0, 15.0)) == [5]
+    assert np.isnan(annulus_medians(data, (y > 40) | (x > 33), *centre, (13.0, 15.0))).all()
 
 
 def test_a_ring_over_the_edge_has_what_is_inside_and_one_beyond_it_nothing():

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from processing.algorithms.score_kernels import finish
 from processing.algorithms.subtraction.zogy import Zogy
 from processing.errors import BadInput
 from tests.algorithms.pairs import MoffatPSF, PairSky, near, noise_pair, peaks, simulate_pair
@@ -143,3 +144,15 @@ def test_images_of_different_shape_or_without_common_pixels_are_refused():
         Zogy()(pair.new, replace(pair.reference, data=pair.reference.data[:64]))
     with pytest.raises(BadInput, match="no pixel"):
         Zogy()(replace(pair.new, mask=np.ones((128, 128), bool)), pair.reference)
+
+
+def test_errors_of_the_match_count_along_the_axis_that_they_are_of():
+    rng = np.random.default_rng(4)
+    signal, mean, along_x, along_y = rng.normal(size=(4, 6, 7)).astype(np.float32)
+    noise = rng.uniform(1, 2, signal.shape).astype(np.float32)
+    seen, systematic = (signal,) * 5, np.array([0.1, 2.0, 3.0], np.float32)
+    planes = tuple(np.empty((8, *signal.shape), np.float32))
+    finish(seen, (mean, along_x, along_y), noise, np.ones(6, np.float32) * np.float32(0.5), systematic, planes)
+    variance = noise + (0.1 * mean) ** 2 + (2 * along_x) ** 2 + (3 * along_y) ** 2
+    np.testing.assert_allclose(planes[2], signal / np.sqrt(variance), rtol=1e-5)
+    np.testing.assert_allclose(planes[3], signal / np.sqrt(noise), rtol=1e-5)

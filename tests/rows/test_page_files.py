@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from django.test import Client
 from django.urls import reverse
 from PIL import Image as Picture
 
+from products.calibrated_fits import calibrated_copy
 from products.models import WorldCoordinates
 from tests import factories
 from tests.rows.archive import Archive, archive
@@ -84,3 +86,14 @@ def test_the_fits_of_new_has_the_calibration_that_its_file_is_too_old_for(site: 
         assert np.array_equal(hdus["SCI"].data, fits.getdata(image.path(), "SCI"))
     raw = client.get(f"/files/{image.pk}/")
     assert b"".join(raw.streaming_content) == image.path().read_bytes()
+
+
+def test_nothing_of_the_rough_wcs_is_left_in_a_calibrated_copy(site: Archive, tmp_path: Path) -> None:
+    rough = tmp_path / "rough.fits"
+    with fits.open(site.ccd.image.path(), disable_image_compression=True) as hdus:
+        for hdu in hdus[1:]:
+            hdu.header.update({"PV1_1": 1.5, "A_ORDER": 2, "A_2_0": 1e-3, "CROTA2": 30.0})
+        hdus.writeto(rough)
+    with fits.open(calibrated_copy(rough, site.ccd.zero_point)) as hdus:
+        for hdu in hdus[1:]:
+            assert not {"PV1_1", "A_ORDER", "A_2_0", "CROTA2"} & set(hdu.header)
