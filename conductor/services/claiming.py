@@ -29,7 +29,11 @@ SCIENCE = (Exposure.Kind.SCIENCE.value,)
 # The same in both dialects but for the clock and the lock: SQLite has one writer at a time, PostgreSQL skips the rows
 # that others are just taking.
 _CLOCKS = {
-    "postgresql": ("statement_timestamp()", "statement_timestamp() + make_interval(secs => %s)", "FOR UPDATE SKIP LOCKED"),
+    "postgresql": (
+        "statement_timestamp()",
+        "statement_timestamp() + make_interval(secs => %s)",
+        "FOR UPDATE SKIP LOCKED",
+    ),
     "sqlite": (
         "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')",
         "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', %s || ' seconds')",

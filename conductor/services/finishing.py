@@ -1,4 +1,4 @@
-"""What a holder says at the end: done only when every CCD finished, tried again where only passing troubles were met."""
+"""What a holder says at the end: done only when every CCD finished, tried again after passing troubles."""
 
 from __future__ import annotations
 

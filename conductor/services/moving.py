@@ -1,4 +1,4 @@
-"""What people do with known exposures: one row or many at once, each move checked against the state and written down."""
+"""What people do with known exposures: one or many at once, each move checked against the state and written down."""
 
 from __future__ import annotations
 

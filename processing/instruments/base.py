@@ -119,7 +119,7 @@ class Instrument(Plugin):
         )
 
     def fetch(self, identifier: str, params: Mapping[str, Any], into: Path) -> Path:
-        """The raw file of an offer, whole and verified; one that must be brought here is written into the folder `into`.
+        """The raw file of an offer, whole and verified; one that must be brought here goes into the folder `into`.
 
         Here, the file stays where it is. BadInput where it is missing or not what was offered.
         """
