@@ -62,14 +62,18 @@ def check_arguments(instrument: str, arguments: Mapping[str, Any]) -> dict[str, 
 
 
 def due(watches: Iterable[Watch]) -> list[Watch]:
-    """Those of the watches whose interval is over and that are not paused."""
+    """Those of the watches whose interval is over and that are not paused, and those that somebody wants to look."""
     now = timezone.now()
     return [
         watch
         for watch in watches
-        if not watch.is_paused
-        and (watch.last_run is None or watch.last_run + datetime.timedelta(seconds=watch.interval) <= now)
+        if watch.look_at_once or not (watch.is_paused or (watch.last_run and watch.last_run + every(watch) > now))
     ]
+
+
+def every(watch: Watch) -> datetime.timedelta:
+    """The time between two looks."""
+    return datetime.timedelta(seconds=watch.interval)
 
 
 def look_all(watches: Sequence[Watch], *, actor: str = "") -> list[Look]:
@@ -93,7 +97,7 @@ def look(watch: Watch, *, actor: str = "") -> Look | None:
         log.exception("watch %s", watch.name)
         found.error = f"{type(error).__name__}: {error}"
     Watch.objects.filter(pk=watch.pk, claimed_until=watch.claimed_until).update(
-        claimed_until=None, last_run=Now(), last_result="" if found.error else str(found), last_counts=found.counts(),
+        claimed_until=None, look_at_once=False, last_run=Now(), last_result="" if found.error else str(found), last_counts=found.counts(),
         last_error=found.error,
     )  # fmt: skip
     return found

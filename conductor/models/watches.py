@@ -25,6 +25,9 @@ class Watch(models.Model):
     priority = models.IntegerField(default=0, help_text="Priority of what it finds; higher is handed out first.")
     through_step = models.CharField(max_length=40, blank=True, help_text="Last step for what it finds; empty: all.")
 
+    look_at_once = models.BooleanField(
+        default=False, editable=False, help_text="Somebody wants it to look now, due or not."
+    )
     last_run = models.DateTimeField(null=True, blank=True, editable=False, help_text="UTC, when it last looked.")
     last_result = models.TextField(blank=True, editable=False, help_text="What it found then, for people.")
     last_counts = models.JSONField(

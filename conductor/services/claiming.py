@@ -9,6 +9,7 @@ import datetime
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Expression, F
@@ -188,9 +189,23 @@ def held(token: uuid.UUID) -> KnownExposure:
         KnownExposure.objects.select_for_update(of=("self",)).select_related("worker").filter(lease_token=token).first()
     )
     if row is None:
-        last = ClaimEvent.objects.filter(token=token).first()
-        raise LeaseLost(reason=f"{last.identifier}: {last.what}" if last else "nobody claimed anything with this token")
+        refuse(token)
     return row
+
+
+def refuse(token: uuid.UUID) -> NoReturn:
+    """LeaseLost, with what became of the claim."""
+    last = ClaimEvent.objects.filter(token=token).first()
+    if last is None:
+        raise LeaseLost(reason="nobody claimed anything with this token")
+    raise LeaseLost(reason=f"{last.identifier}: {last.what} by {last.actor}, {last.at:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def refuse_another(token: uuid.UUID, row: KnownExposure) -> None:
+    """LeaseLost where the token claimed something, but not this."""
+    claimed = ClaimEvent.objects.filter(token=token).values_list("known_exposure_id", flat=True).first()
+    if claimed not in (None, row.pk):
+        raise LeaseLost(reason=f"the token was drawn for something else than {row.identifier}")
 
 
 # What becomes of those that are heard of no more -----------------------------------------------------------
