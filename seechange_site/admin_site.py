@@ -13,7 +13,8 @@ ORDER = (
     "ProvenanceTag", "Provenance", "RefSet", "CodeVersion", "Exposure", "Report", "Image", "SourceList", "PSF",
     "Background", "WorldCoordinates", "ZeroPoint", "Reference", "Cutouts", "MeasurementSet", "Measurement", "Object",
     "ObjectPosition", "ObjectName", "Label", "DeepScoreSet", "DeepScore", "AlertBatch", "Alert", "FakeSet",
-    "FakeAnalysis", "CalibratorFile", "DataFile", "CatalogExcerpt",
+    "FakeAnalysis", "CalibratorFile", "DataFile", "CatalogExcerpt", "KnownExposure", "PipelineWorker", "Watch",
+    "Policy", "ClaimEvent",
 )  # fmt: skip
 APPS = ("products", "conductor", "auth", "django_q")
 
