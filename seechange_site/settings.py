@@ -14,6 +14,8 @@ SEECHANGE_CONFIG = env.text("SEECHANGE_CONFIG", str(BASE_DIR / "processing" / "c
 SEECHANGE_ARCHIVE = env.text("SEECHANGE_ARCHIVE")  # a directory behind the local files; none when empty
 SEECHANGE_ALERTS = Path(env.text("SEECHANGE_ALERTS", str(SEECHANGE_DATA / "alerts")))
 SEECHANGE_KAFKA = env.kafka()
+# Folders where raw files arrive, with colons between them: what people may name on the conductor's page.
+SEECHANGE_INCOMING = [folder for folder in env.text("SEECHANGE_INCOMING").split(":") if folder]
 
 DEBUG = env.boolean("DEBUG", True)
 SECRET_KEY = env.kept_secret("SECRET_KEY", SEECHANGE_DATA / "secret_key")

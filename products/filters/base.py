@@ -61,7 +61,7 @@ class ArchiveFilter(django_filters.FilterSet):
     def wanted(self) -> dict[str, Any]:
         """Clean values by name, without those that are wrong or empty."""
         self.form.is_valid()
-        return {name: value for name, value in self.form.cleaned_data.items() if value not in (None, "")}
+        return {name: value for name, value in self.form.cleaned_data.items() if value not in (None, "", [])}
 
     @property
     def is_narrowed(self) -> bool:
