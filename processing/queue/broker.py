@@ -71,12 +71,13 @@ class Broker(ORM):
     def _hand_out(self, row: OrmQ) -> list[tuple[int, str]] | None:
         try:
             task = SignedPackage.loads(row.payload)
+            reason = refusal(task)
         except BadSignature:
             return self._refuse(row, {}, "it was signed with another SECRET_KEY; put it in again")
-        except Exception as error:  # whatever a pickle that names something that is gone raises
+        except Exception as error:  # whatever a pickle of what is gone raises, or the import of a broken module
             return self._refuse(row, {}, f"it cannot be read: {type(error).__name__}: {error}")
         before = task.get("attempts", 0)
-        if reason := refusal(task):
+        if reason:
             return self._refuse(row, {**task, "args": None, "kwargs": None}, reason)
         if before >= Conf.MAX_ATTEMPTS:
             return self._refuse(row, task, f"the process that ran it was lost {before} times")
