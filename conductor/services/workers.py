@@ -1,0 +1,31 @@
+"""Workers say that they are there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models.functions import Now
+
+from conductor.models import PipelineWorker
+
+
+def seen(cluster: str, node: str = "") -> PipelineWorker:
+    """The worker, made where it is new, heard of now."""
+    row, made = PipelineWorker.objects.get_or_create(cluster=cluster, node=node)
+    if not made:
+        PipelineWorker.objects.filter(pk=row.pk).update(last_heartbeat=Now())
+    return row
+
+
+def register(cluster: str, node: str = "", **about: Any) -> PipelineWorker:
+    """A launcher that starts: its process id and version; one of the same name is replaced by it."""
+    row, _ = PipelineWorker.objects.update_or_create(
+        cluster=cluster, node=node, defaults={**about, "started_at": Now(), "last_heartbeat": Now()}
+    )
+    row.refresh_from_db()
+    return row
+
+
+def forget(worker: PipelineWorker) -> None:
+    """A launcher that ends. What it holds stays its own until the lease runs out."""
+    worker.delete()

@@ -1,0 +1,106 @@
+"""What an instrument can offer: exposures that exist somewhere, found by looking through a folder or an archive."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from pydantic import ConfigDict, ValidationError, create_model
+
+from processing.errors import BadInput
+from products import storage
+
+
+@dataclass(frozen=True)
+class Offer:
+    """An exposure that can be fetched."""
+
+    identifier: str  # what its archive or camera calls it; the raw file's name
+    params: dict[str, Any]  # what fetching it needs, as plain JSON
+    kind: str  # science, bias, dark or flat
+    mjd: float  # start, UTC
+    exposure_time: float | None = None  # s
+    filter: str = ""  # short name; empty when it varies
+    filters: dict[str, str] = field(default_factory=dict)  # of each section, where they differ
+    target: str = ""
+    project: str = ""
+    ra: float | None = None  # ICRS degrees
+    dec: float | None = None
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """Something that was found and cannot be offered."""
+
+    identifier: str
+    reason: str
+
+
+Found = Offer | Unreadable
+
+
+def settled_files(folder: str, pattern: str, settle: float) -> Iterator[Path | Unreadable]:
+    """Files of a folder by name that nobody is writing now; BadInput where it cannot be looked through.
+
+    A link that leads out of the folder is not followed: who may write in the folder may not have others read.
+    """
+    base = Path(folder)
+    if not base.is_absolute():
+        raise BadInput(what=f"folder '{folder}'", reason="give its whole path, beginning with /")
+    if not base.is_dir():
+        raise BadInput(what=f"folder {folder}", reason="there is no such folder")
+    if not os.access(base, os.R_OK | os.X_OK):
+        raise BadInput(what=f"folder {folder}", reason="this user may not read it")
+    if Path(pattern).is_absolute() or ".." in Path(pattern).parts or not pattern.strip("."):
+        raise BadInput(
+            what=f"pattern '{pattern}'", reason="it names files inside the folder, e.g. *.fits* or **/*.fits"
+        )
+    inside = base.resolve()
+    for path in sorted(base.glob(pattern)):
+        if path.name.startswith("."):
+            continue
+        try:
+            if not path.resolve(strict=True).is_relative_to(inside):
+                yield Unreadable(path.name, f"{path} is a link that leads out of the folder")
+            elif path.is_file() and time.time() - path.stat().st_mtime >= settle:
+                yield path
+        except OSError as error:  # it vanished, or is a link to nothing
+            yield Unreadable(path.name, f"{path}: {error.strerror}")
+
+
+def fetched_file(path: Path, params: Mapping[str, Any]) -> Path:
+    """The file, if it has the size and the checksum that `params` name; BadInput where it is missing or another."""
+    if not path.is_file():
+        raise BadInput(what=str(path), reason="there is no such file")
+    size, checksum = params.get("size"), params.get("sha256")
+    if size is not None and path.stat().st_size != size:
+        raise BadInput(what=str(path), reason=f"it has {path.stat().st_size} bytes, {size} were expected")
+    if checksum and (found := storage.sha256(path)) != checksum:
+        reason = f"its checksum is {found[:12]}…, {str(checksum)[:12]}… was expected; fetch it again"
+        raise BadInput(what=str(path), reason=reason)
+    return path
+
+
+def checked_arguments(look: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """`arguments` as the keyword-only parameters of `look` want them; BadInput names what is wrong with which."""
+    hints = get_type_hints(look)
+    wanted = {
+        name: (hints[name], ... if parameter.default is parameter.empty else parameter.default)
+        for name, parameter in inspect.signature(look).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    model = create_model("Arguments", __config__=ConfigDict(extra="forbid", strict=True), **wanted)
+    try:
+        return model(**arguments).model_dump()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        reason = {"missing": "it must be given", "extra_forbidden": "there is no such argument"}
+        known = f"; there are: {', '.join(wanted)}" if first["type"] == "extra_forbidden" else ""
+        said = f"{reason.get(first['type'], first['msg'])}{known}"
+        raise BadInput(what=f"argument '{name}'", reason=said) from error
