@@ -14,6 +14,8 @@ SEECHANGE_CONFIG = env.text("SEECHANGE_CONFIG", str(BASE_DIR / "processing" / "c
 SEECHANGE_ARCHIVE = env.text("SEECHANGE_ARCHIVE")  # a directory behind the local files; none when empty
 SEECHANGE_ALERTS = Path(env.text("SEECHANGE_ALERTS", str(SEECHANGE_DATA / "alerts")))
 SEECHANGE_KAFKA = env.kafka()
+SEECHANGE_CONDUCTOR = env.text("SEECHANGE_CONDUCTOR", "http://127.0.0.1:8000")  # what launchers ask for exposures
+SEECHANGE_CLAIM_TOKEN = env.text("SEECHANGE_CLAIM_TOKEN")
 
 DEBUG = env.boolean("DEBUG", True)
 SECRET_KEY = env.kept_secret("SECRET_KEY", SEECHANGE_DATA / "secret_key")

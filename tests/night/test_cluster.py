@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 from django_q.models import OrmQ, Task
 from django_q.signing import SignedPackage
@@ -37,6 +38,7 @@ def empty(tmp_path_factory, django_db_blocker) -> Place:
 @pytest.fixture
 def place(empty: Place, django_db_blocker, monkeypatch) -> Iterator[Place]:
     monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "tests.night.queue_settings")
+    monkeypatch.setenv("SECRET_KEY", settings.SECRET_KEY)  # what this process signs is read by others
     with django_db_blocker.unblock(), empty.in_use():
         yield empty
         OrmQ.objects.all().delete()
@@ -83,7 +85,7 @@ def cluster(place: Place, tmp_path, monkeypatch) -> Iterator[Cluster]:
     monkeypatch.setenv("QUEUE_WORKERS", "1")
     log = tmp_path / "log"
     with log.open("w") as file, started(
-        place, "cluster", "--still-limit", "6", "--stop-limit", "3", "--pause", "1", stderr=file
+        place, "cluster", "--still-limit", "8", "--stop-limit", "3", "--pause", "1", stderr=file
     ) as process:  # fmt: skip
         found = Cluster(process.pid, log)
         wait_until(lambda: found.said("pushing tasks at") and found.said("monitoring at"), process)
