@@ -15,7 +15,7 @@ ORDER = (
     "ObjectPosition", "ObjectName", "Label", "DeepScoreSet", "DeepScore", "AlertBatch", "Alert", "FakeSet",
     "FakeAnalysis", "CalibratorFile", "DataFile", "CatalogExcerpt",
 )  # fmt: skip
-APPS = ("products", "conductor", "auth", "django_q")
+APPS = ("products", "conductor", "auth")
 
 
 class SeeChangeAdmin(admin.AdminSite):
