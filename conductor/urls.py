@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from conductor.views import adding, events, known_exposures, moving, watches
+from conductor.views import adding, events, known_exposures, moving, queue, watches
 
 urlpatterns = [
     path("", known_exposures.conductor, name="conductor"),
@@ -15,5 +15,6 @@ urlpatterns = [
     path("watches/<int:key>/", watches.change_watch, name="change_watch"),
     path("watches/<int:key>/move/", watches.move_watch, name="move_watch"),
     path("workers/<int:key>/remove/", watches.remove_worker, name="remove_worker"),
+    path("queue/", queue.queue, name="queue"),
     path("<str:key>/", known_exposures.known_exposure, name="known_exposure"),
 ]

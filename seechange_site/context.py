@@ -21,7 +21,7 @@ MENU = (
     (
         "conductor",
         "Conductor",
-        ("conductor", "known_exposure", "claim_events", "add_exposures", "add_watch", "change_watch"),
+        ("conductor", "known_exposure", "claim_events", "add_exposures", "add_watch", "change_watch", "queue"),
     ),
     ("docs", "Documentation", ("docs", "doc")),
 )
