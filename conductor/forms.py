@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
 
 from django import forms
 
@@ -143,7 +144,7 @@ class WatchForm(forms.ModelForm):
 def _field(argument: Argument, given: dict[str, Any]) -> forms.Field:
     """The field for an argument of a search; what is no plain value is written as JSON."""
     needed = argument.default is ...
-    kind = FIELD_OF_KIND.get(argument.kind, forms.JSONField)
+    kind = FIELD_OF_KIND.get(_without_none(argument.kind), forms.JSONField)
     options: dict[str, Any] = {"label": argument.name.replace("_", " "), "help_text": argument.help}
     options["required"] = needed and kind is not forms.BooleanField
     options["initial"] = given.get(argument.name, None if needed else argument.default)
@@ -151,3 +152,11 @@ def _field(argument: Argument, given: dict[str, Any]) -> forms.Field:
         options["widget"] = forms.TextInput
         options["help_text"] = f"{argument.help} as JSON".strip()
     return kind(**options)
+
+
+def _without_none(kind: Any) -> Any:
+    """`float` of `float | None`: an empty field leaves an argument out."""
+    if get_origin(kind) not in (Union, UnionType):
+        return kind
+    kinds = [one for one in get_args(kind) if one is not NoneType]
+    return kinds[0] if len(kinds) == 1 else kind

@@ -89,7 +89,7 @@ def workers() -> list[PipelineWorker]:
         worker.is_alive = worker.last_heartbeat >= since
         for row in worker.at_work:
             stem = row.identifier.split(".")[0]
-            row.short_name = f"…{stem[-11:]}" if len(stem) > 12 else stem
+            row.short_name = f"…{stem[-6:]}" if len(stem) > 9 else stem
     return rows
 
 

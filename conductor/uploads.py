@@ -96,13 +96,14 @@ def _row_of(line: dict[str, str]) -> dict[str, Any]:
     return {**cells, **({"params": params} if params else {})}
 
 
-def _told(errors: list[Any]) -> list[str]:
+def _told(errors: Any) -> list[str]:
     """`row 3: mjd: A valid number is required.`, the first few of them."""
     found = []
-    for number, wrong in enumerate(errors, 1):
+    rows = errors.items() if isinstance(errors, dict) else enumerate(errors)  # the wrong ones, or all of them
+    for index, wrong in rows:
         for name, said in wrong.items() if isinstance(wrong, dict) else [("", wrong)]:
             what = said[0] if isinstance(said, list) else said
-            found.append(f"row {number}: {'' if name in ('', 'non_field_errors') else f'{name}: '}{what}")
+            found.append(f"row {index + 1}: {'' if name in ('', 'non_field_errors') else f'{name}: '}{what}")
     more = len(found) - SHOWN
     return found[:SHOWN] + ([f"and {more} more"] if more > 0 else [])
 
