@@ -12,7 +12,7 @@ from django.db.models.functions import Cast
 
 from conductor.models import ClaimEvent, KnownExposure
 from products import sky
-from products.filters.base import ArchiveFilter, ChoiceFilter, DateFilter, PositionFilter, TextFilter
+from products.filters.base import ArchiveFilter, ChoiceFilter, DateFilter, MomentFilter, PositionFilter, TextFilter
 from products.models import Exposure
 from products.selectors.nights import night_now
 
@@ -82,8 +82,8 @@ class ClaimEventFilter(ArchiveFilter):
     identifier = TextFilter(lookup_expr="icontains", label="identifier")
     what = TextFilter(label="what happened")
     actor = TextFilter(lookup_expr="icontains", label="who")
-    since = django_filters.IsoDateTimeFilter("at", lookup_expr="gte", label="since (UTC)")
-    until = django_filters.IsoDateTimeFilter("at", lookup_expr="lt", label="until (UTC)")
+    since = MomentFilter("at", lookup_expr="gte", label="since (UTC)")
+    until = MomentFilter("at", lookup_expr="lt", label="until (UTC)")
 
     class Meta:
         model = ClaimEvent

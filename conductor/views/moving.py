@@ -31,7 +31,7 @@ def move_known_exposures(request: HttpRequest) -> HttpResponse:
     if not request.user.has_perm(asked.permission):
         raise PermissionDenied
     keys = _ids(sent.getlist("id"))
-    rows = list(KnownExposure.objects.filter(pk__in=keys).order_by("-mjd", "-id"))
+    rows = list(KnownExposure.objects.select_related("worker").filter(pk__in=keys).order_by("-mjd", "-id"))
     if not rows:
         messages.error(request, f"Nothing was chosen to {asked.button.lower()}.")
         return back(request)
