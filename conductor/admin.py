@@ -76,10 +76,7 @@ def mover(name: str) -> Any:
 
     @admin.action(description=f"{name.capitalize()}: {ACTIONS[name].help}", permissions=["change"])
     def run(admin_of: admin.ModelAdmin, request: HttpRequest, chosen: models.QuerySet) -> None:
-        moved = move(
-            name, chosen.values_list("pk", flat=True), actor=request.user.get_username(), reason="in the admin"
-        )
-        if done := sum(one.ok for one in moved):
+        if done := sum(one.ok for one in _move(request, name, chosen)):
             messages.success(request, f"{done} known exposures {ACTIONS[name].done}.")
 
     run.__name__ = name
