@@ -88,7 +88,7 @@ def claim(
     try:
         with in_turn():
             worker, rules = workers.seen(cluster, node), policy.current()
-            expire_overdue()
+            _expire_overdue()
             row = None if rules.is_paused else _take(token, worker, instrument, kinds, lease)
             if row is None:
                 return None
@@ -220,11 +220,15 @@ def refuse_another(token: uuid.UUID, row: KnownExposure) -> None:
 def expire_overdue() -> int:
     """Take back what lost its holder: ready again, or failed when its attempts are used up; how many there were."""
     with in_turn():
-        overdue = KnownExposure.objects.select_for_update(skip_locked=True, of=("self",)).filter(
-            lease_expires__lt=Now()
-        )
-        rows = list(overdue.select_related("worker"))
-        lose(rows, actor="conductor", reason="nothing was heard of its holder for the time of its lease")
+        return _expire_overdue()
+
+
+def _expire_overdue() -> int:
+    overdue = KnownExposure.objects.filter(lease_expires__lt=Now())
+    if not overdue.exists():
+        return 0
+    rows = list(overdue.select_for_update(skip_locked=True, of=("self",)).select_related("worker"))
+    lose(rows, actor="conductor", reason="nothing was heard of its holder for the time of its lease")
     return len(rows)
 
 
