@@ -8,12 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import transaction
-
 from conductor import steps
 from conductor.errors import BadValue, WrongState
 from conductor.models import ClaimEvent, KnownExposure
 from conductor.services.claiming import FREED, lose
+from conductor.services.turns import in_turn
 from products.ids import uuid7
 
 State = KnownExposure.State
@@ -80,7 +79,7 @@ def move(action: str, ids: Iterable[uuid.UUID], *, actor: str, reason: str = "",
     found: dict[uuid.UUID, Moved] = {}
     for begin in range(0, len(wanted), AT_ONCE):
         some = wanted[begin : begin + AT_ONCE]
-        with transaction.atomic():
+        with in_turn():
             rows = KnownExposure.objects.select_for_update(of=("self",)).select_related("worker").filter(pk__in=some)
             for row in _moved(action, list(rows.order_by("pk")), actor, reason, values):
                 found[row.id] = row

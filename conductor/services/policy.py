@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from django.db import transaction
-
 from conductor import steps
 from conductor.models import ClaimEvent, Policy
+from conductor.services.turns import in_turn
 
 SUBJECT = "handing out"  # what its events are about
 
@@ -24,7 +23,7 @@ def set_policy(
         changes["is_paused"] = is_paused
     if through_step is not None:
         changes["through_step"] = steps.checked(through_step)
-    with transaction.atomic():
+    with in_turn():
         before = current()
         row, _ = Policy.objects.update_or_create(pk=Policy.ONLY, defaults=changes)
         if row.is_paused != before.is_paused:

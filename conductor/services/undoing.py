@@ -6,11 +6,11 @@ import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
 from conductor.models import ClaimEvent, KnownExposure
 from conductor.services.moving import ACTIONS, Moved, as_they_are
+from conductor.services.turns import in_turn
 from products.ids import uuid7
 
 UNDONE = "undone"
@@ -34,7 +34,7 @@ def undo(events: Iterable[int], *, actor: str, reason: str = "") -> list[Moved]:
     Taking back is a move as well, and can be taken back.
     """
     wanted = list(ClaimEvent.objects.filter(pk__in=list(events)).exclude(known_exposure=None).order_by("pk"))
-    with transaction.atomic():
+    with in_turn():
         keys = {event.known_exposure_id for event in wanted}
         locked = KnownExposure.objects.select_for_update(of=("self",)).filter(pk__in=keys).order_by("pk")
         rows = {row.pk: row for row in locked}

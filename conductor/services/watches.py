@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from django.db import transaction
 from django.db.models import Max
 
 from conductor.models import ClaimEvent, Watch
+from conductor.services.turns import in_turn
 
 
 def save(watch: Watch, *, actor: str, reason: str = "") -> Watch:
     """Make a watch, or change it."""
-    with transaction.atomic():
+    with in_turn():
         what = "changed" if watch.pk else "added"
         watch.save()
         _tell(watch, what, actor, reason)
@@ -32,7 +32,7 @@ def look_soon(watch: Watch, *, actor: str, reason: str = "") -> None:
 
 def delete(watch: Watch, *, actor: str, reason: str = "") -> None:
     """Forget it; what it found stays known."""
-    with transaction.atomic():
+    with in_turn():
         _tell(watch, "deleted", actor, reason)
         watch.delete()
 
@@ -46,7 +46,7 @@ def why_paused(watches: Iterable[Watch]) -> dict[int, ClaimEvent]:
 
 
 def _change(watch: Watch, what: str, values: dict[str, Any], actor: str, reason: str) -> None:
-    with transaction.atomic():
+    with in_turn():
         if Watch.objects.filter(pk=watch.pk).exclude(**values).update(**values):
             _tell(watch, what, actor, reason)
 

@@ -13,11 +13,13 @@ from conductor.models import ClaimEvent, PipelineWorker
 
 ALIVE = 90.0  # s since the last heartbeat; a launcher sends one every 15 s
 
+EXACT = 5.0  # s: how exactly the last sign of life is known; not every claim needs to write it
+
 
 def seen(cluster: str, node: str = "") -> PipelineWorker:
     """The worker, made where it is new, heard of now."""
     row, made = PipelineWorker.objects.get_or_create(cluster=cluster, node=node)
-    if not made:
+    if not made and abs((timezone.now() - row.last_heartbeat).total_seconds()) > EXACT:
         PipelineWorker.objects.filter(pk=row.pk).update(last_heartbeat=Now())
     return row
 

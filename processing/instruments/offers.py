@@ -116,9 +116,9 @@ def checked_arguments(look: Callable[..., Any], arguments: Mapping[str, Any]) ->
     try:
         return model(**arguments).model_dump()
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"]))
-        reason = {"missing": "it must be given", "extra_forbidden": "there is no such argument"}
-        known = f"; there are: {', '.join(wanted)}" if first["type"] == "extra_forbidden" else ""
-        said = f"{reason.get(first['type'], first['msg'])}{known}"
-        raise BadInput(what=f"argument '{name}'", reason=said) from error
+        there = ", ".join(wanted)
+        reasons = {"missing": "it must be given", "extra_forbidden": f"there is no such argument; there are: {there}"}
+        said = {".".join(map(str, one["loc"])): reasons.get(one["type"], one["msg"]) for one in error.errors()}
+        first, *others = said.items()
+        reason = "; ".join([first[1], *(f"'{name}': {text}" for name, text in others)])
+        raise BadInput(what=f"argument '{first[0]}'", reason=reason) from error

@@ -84,7 +84,7 @@ class Command(BaseCommand):
 
     def _add(self, options: dict[str, Any]) -> None:
         instrument = named_instrument(options["instrument"])
-        found = [instrument.offer(path.resolve()) for path in options["files"]]
+        found = [instrument.offer(path.absolute()) for path in options["files"]]
         added = add(
             instrument.name,
             [one for one in found if not isinstance(one, Unreadable)],

@@ -85,7 +85,7 @@ class Command(BaseCommand):
             raise CommandError("; ".join(f"{name}: {said[0]}" for name, said in error.message_dict.items())) from error
         _, made = Watch.objects.update_or_create(name=options["name"], defaults=values)
         self.stdout.write(
-            f"watch {options['name']} {'made' if made else 'changed'}; it looks as `manage.py watch` runs"
+            f"watch {options['name']} {'made' if made else 'changed'}; it looks while `manage.py watch` runs"
         )
 
     def _chosen(self, name: str) -> list[Watch]:
@@ -113,12 +113,13 @@ class Command(BaseCommand):
             raise CommandError(f"{', '.join(failed)} could not look")
 
     def _for_ever(self, name: str) -> None:
-        self._chosen(name)
+        said: dict[str, str] = {}
         while True:
             try:
                 for one in look_all(due(self._chosen(name))):
-                    if one.new or one.error or one.unreadable:
+                    if one.new or said.get(one.watch) != str(one):
                         self._tell(one)
+                    said[one.watch] = str(one)
             except LOST as error:
                 self.stderr.write(f"the database cannot be used ({' '.join(str(error).split())}); it is tried again")
                 close_old_connections()
