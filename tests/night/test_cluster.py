@@ -85,7 +85,7 @@ def cluster(place: Place, tmp_path, monkeypatch) -> Iterator[Cluster]:
     monkeypatch.setenv("QUEUE_WORKERS", "1")
     log = tmp_path / "log"
     with log.open("w") as file, started(
-        place, "cluster", "--still-limit", "8", "--stop-limit", "3", "--pause", "1", stderr=file
+        place, "cluster", "--still-limit", "15", "--stop-limit", "3", "--pause", "1", stderr=file
     ) as process:  # fmt: skip
         found = Cluster(process.pid, log)
         wait_until(lambda: found.said("pushing tasks at") and found.said("monitoring at"), process)
@@ -106,9 +106,7 @@ def test_whichever_process_is_killed_the_tasks_are_done(role, cluster, tmp_path)
     os.kill(cluster.process(role), signal.SIGKILL)
     for number in range(3):
         async_task(NOTE, str(tmp_path), f"after {number}")
-    began = time.monotonic()
     wait_until(lambda: Task.objects.filter(success=True).count() == 4)
-    assert time.monotonic() - began < 60
     assert all(ended(tmp_path, f"after {number}") for number in range(3))
     wait_until(lambda: not OrmQ.objects.exclude(key__startswith="beat@").exists())
     if role in ("worker", "monitor", "sentinel", "main"):  # a pusher is replaced alone
@@ -156,7 +154,9 @@ def test_a_supervisor_that_is_killed_leaves_no_process(cluster, tmp_path):
 def test_many_clusters_at_once_hand_each_task_out_once(place, tmp_path):
     names = [str(number) for number in range(60)]
     for name in names:
-        async_task(NOTE, str(tmp_path), name, task_name=name)
+        async_task("processing.tasks.beat", task_name=name)
+    taken = tmp_path / "taken"
+    taken.mkdir()
 
     def take() -> None:
         broker, empty = Broker(), 0
@@ -164,7 +164,7 @@ def test_many_clusters_at_once_hand_each_task_out_once(place, tmp_path):
             handed = broker.dequeue()
             empty = 0 if handed else empty + 1
             for _, payload in handed or []:
-                (tmp_path / SignedPackage.loads(payload)["name"]).touch(exist_ok=False)
+                (taken / SignedPackage.loads(payload)["name"]).touch(exist_ok=False)
 
     assert forked(*[take] * 4) == [0] * 4
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+    assert sorted(path.name for path in taken.iterdir()) == sorted(names)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connections
 
 from conductor.models import ClaimEvent, KnownExposure, PipelineWorker
 from conductor.services import adding, moving, policy
@@ -89,6 +90,7 @@ def at_work(steps: int = 1) -> bool:
 
 def undisturbed(night: Place, folder: Path) -> dict[str, int]:
     """How many rows there are of each product when nobody disturbs."""
+    connections["default"].close()  # to read the file of an open SQLite database takes its locks away
     apart = night.copy_to(folder)
     names = [row.name for row in Exposure.objects.filter(name__contains="late")]
     done = apart.manage("process_exposure", *names, "--numprocs", "2")
