@@ -16,7 +16,7 @@ ORDER = (
     "FakeAnalysis", "CalibratorFile", "DataFile", "CatalogExcerpt", "KnownExposure", "PipelineWorker", "Watch",
     "Policy", "ClaimEvent",
 )  # fmt: skip
-APPS = ("products", "conductor", "auth", "django_q")
+APPS = ("products", "conductor", "auth")
 
 
 class SeeChangeAdmin(admin.AdminSite):
