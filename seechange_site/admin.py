@@ -13,6 +13,8 @@ from django.db import models
 from django.http import HttpRequest
 from django_q.models import Failure, OrmQ, Schedule, Success, Task
 
+from seechange_site import admin_accounts  # noqa: F401  (registers people, groups and tokens)
+
 PICKLED = ("args", "kwargs", "result")
 
 for model in (Schedule, Success, Failure, OrmQ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
@@ -14,9 +15,14 @@ from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
+from seechange_site.endpoints import endpoints
+
 # What a value does that passes the types of Python but not those of the database.
 UNFIT = (DataError, OverflowError, UnicodeError, DjangoValidationError, SuspiciousOperation)
 AWAY = (OperationalError, InterfaceError)
+AWAY_TEXT = "the database cannot be reached; nothing was changed, ask again in a moment"
+RETRY_AFTER = "10"  # seconds
+WITHOUT_NAMES = re.compile(r"\{\w+\}")
 NON_FIELD = "non_field_errors"
 
 
@@ -24,10 +30,9 @@ def errors(exception: Exception, context: dict[str, Any]) -> Response | None:
     """Every trouble as `{"error": {"code", "message", "fields"}}` with the status that fits; None for a bug of ours."""
     if isinstance(exception, AWAY):
         found = Response(
-            shape("unavailable", "the database cannot be reached; nothing was changed, ask again in a moment"),
-            status=status.HTTP_503_SERVICE_UNAVAILABLE,
-        )
-        found["Retry-After"] = "10"
+            shape("unavailable", AWAY_TEXT), status=status.HTTP_503_SERVICE_UNAVAILABLE,
+            headers={"Retry-After": RETRY_AFTER},
+        )  # fmt: skip
         return found
     if isinstance(exception, UNFIT):
         exception = exceptions.ValidationError({NON_FIELD: ["a value is too long, too large or of the wrong kind"]})
@@ -90,8 +95,13 @@ def document_errors(result: dict[str, Any], generator: Any, request: Any, public
         "429": "Too many requests.",
         "503": "The database cannot be reached.",
     }
-    for path in result["paths"].values():
-        for operation in path.values():
+    opened = {(one.method.lower(), WITHOUT_NAMES.sub("{}", one.path)): one for one in endpoints()}
+    for path, operations in result["paths"].items():
+        for method, operation in operations.items():
+            if one := opened.get((method, WITHOUT_NAMES.sub("{}", path))):
+                who = f" and the permission `{one.permission}`" if one.permission else ""
+                words = f"Needs the scope `{one.scope}`{who}."
+                operation["description"] = f"{operation.get('description', '')}\n\n{words}".strip()
             for code, meaning in meanings.items():
                 operation["responses"].setdefault(code, {"description": meaning, "content": content})
     return json.loads(json.dumps(result, default=str))
