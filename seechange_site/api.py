@@ -11,6 +11,8 @@ from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
@@ -105,6 +107,17 @@ def document_errors(result: dict[str, Any], generator: Any, request: Any, public
             for code, meaning in meanings.items():
                 operation["responses"].setdefault(code, {"description": meaning, "content": content})
     return json.loads(json.dumps(result, default=str))
+
+
+class Described(AutoSchema):
+    """What the OpenAPI document says of an operation, with the tag that it is asked under."""
+
+    def get_override_parameters(self) -> list[OpenApiParameter]:
+        """The tag beside what the view names."""
+        if self.method != "GET" or not getattr(self.view, "is_under_tag", False):
+            return super().get_override_parameters()
+        words = "Provenance tag under which to look; `current` without one, or the one that changed last."
+        return [OpenApiParameter("tag", str, description=words), *super().get_override_parameters()]
 
 
 class TokenInDocument(OpenApiAuthenticationExtension):

@@ -109,7 +109,7 @@ REST_FRAMEWORK = {
         "products.api.parameters.StrictFilters",
         "products.api.parameters.StrictOrdering",
     ],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "seechange_site.api.Described",
     "EXCEPTION_HANDLER": "seechange_site.api.errors",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
