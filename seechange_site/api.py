@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from typing import Any
 
@@ -21,6 +22,7 @@ from seechange_site.endpoints import endpoints
 
 # What a value does that passes the types of Python but not those of the database.
 UNFIT = (DataError, OverflowError, UnicodeError, DjangoValidationError, SuspiciousOperation)
+logger = logging.getLogger(__name__)
 AWAY = (OperationalError, InterfaceError)
 AWAY_TEXT = "the database cannot be reached; nothing was changed, ask again in a moment"
 RETRY_AFTER = "10"  # seconds
@@ -31,6 +33,7 @@ NON_FIELD = "non_field_errors"
 def errors(exception: Exception, context: dict[str, Any]) -> Response | None:
     """Every trouble as `{"error": {"code", "message", "fields"}}` with the status that fits; None for a bug of ours."""
     if isinstance(exception, AWAY):
+        logger.error("the database is away: %s", exception)
         found = Response(
             shape("unavailable", AWAY_TEXT), status=status.HTTP_503_SERVICE_UNAVAILABLE,
             headers={"Retry-After": RETRY_AFTER},

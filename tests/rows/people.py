@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.contrib.auth.models import User
+from django.http import HttpResponseBase
 from django.test import Client
 
 from seechange_site import roles
@@ -31,3 +32,11 @@ def bearer(user: User, *scopes: str, days: float = 1) -> dict[str, str]:
     """The header of a fresh token."""
     _, key = ApiToken.issue(user, "test", list(scopes), days)
     return {"HTTP_AUTHORIZATION": f"Token {key}"}
+
+
+def drained(answer: HttpResponseBase) -> HttpResponseBase:
+    """An answer that was sent to its end, so that its file is closed; `close` would close the database as well."""
+    if answer.streaming:
+        for _ in answer.streaming_content:
+            pass
+    return answer

@@ -17,7 +17,7 @@ from django.test import Client
 from seechange_site import roles
 from seechange_site.models import ApiToken, Scope
 from tests.rows.archive import archive
-from tests.rows.people import client_of, person
+from tests.rows.people import client_of, drained, person
 from tests.rows.routes import Route, routes
 
 pytestmark = pytest.mark.django_db
@@ -41,8 +41,7 @@ def ask(client: Client, method: str, route: Route, **headers: str) -> HttpRespon
     cookies = client.cookies.output()
     body = {"data": "{}", "content_type": "application/json"} if route.is_api and method != "GET" else {}
     with transaction.atomic():
-        answer = client.generic(method, route.address, **body, **headers)
-        answer.close()
+        answer = drained(client.generic(method, route.address, **body, **headers))
         transaction.set_rollback(True)
     if client.cookies.output() != cookies:
         client.cookies.load(cookies.replace("Set-Cookie: ", ""))

@@ -18,7 +18,7 @@ from seechange_site import roles
 from seechange_site.endpoints import endpoints
 from tests.rows.api_document import Operation, document, hostile, operations
 from tests.rows.archive import Archive, archive
-from tests.rows.people import bearer, person
+from tests.rows.people import bearer, drained, person
 
 pytestmark = pytest.mark.django_db
 PARTS = 2  # so that processes share them
@@ -35,8 +35,7 @@ def site(settings) -> Archive:
 def answered(client: Client, method: str, address: str, body: bytes = b"", **headers: Any) -> Any:
     """The answer to a request that changes nothing."""
     with transaction.atomic():
-        answer = client.generic(method.upper(), address, body, content_type="application/json", **headers)
-        answer.close()
+        answer = drained(client.generic(method.upper(), address, body, content_type="application/json", **headers))
         transaction.set_rollback(True)
     return answer
 

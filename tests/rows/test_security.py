@@ -15,7 +15,7 @@ from django.test import Client
 from django.urls import reverse
 
 from tests.rows.archive import Archive, archive
-from tests.rows.people import bearer, client_of, person
+from tests.rows.people import bearer, client_of, drained, person
 
 pytestmark = pytest.mark.django_db
 ROOT = Path(__file__).parents[2]
@@ -52,8 +52,7 @@ def test_every_answer_says_from_where_its_page_may_load_what(site: Archive, clie
     addresses = [*site.addresses().values(), "/nothing/", "/find/?q=%00", "/people/", "/admin/login/", EXPOSURES]
     addresses += ["/account/", "/api/", "/health/", "/static/css/seechange.css", f"/files/{site.ccd.image.pk}/"]
     for address in addresses:
-        answer = client.get(address)
-        answer.close()
+        answer = drained(client.get(address))
         assert policy(answer) == POLICY, address
         assert answer["X-Content-Type-Options"] == "nosniff" and answer["X-Frame-Options"] == "DENY", address
         assert answer["Referrer-Policy"] == answer["Cross-Origin-Opener-Policy"] == "same-origin", address
@@ -116,8 +115,7 @@ def test_a_closed_site_opens_to_people_and_tokens(site: Archive, stranger: Clien
     assert stranger.get("/exposures/", **bearer(ada, "read")).status_code == 302, "tokens are for the API"
     stranger.force_login(ada)
     for address in ("/exposures/", f"/files/{site.ccd.image.pk}/", "/docs/overview/"):
-        answer = stranger.get(address)
-        answer.close()
+        answer = drained(stranger.get(address))
         assert answer.status_code == 200, address
 
 
