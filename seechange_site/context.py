@@ -16,8 +16,10 @@ MENU = (
     ("objects", "Objects", ("objects", "object")),
     ("provenances", "Provenance", ("provenances", "provenance", "tag", "compare")),
     ("pipeline", "Pipeline", ("pipeline", "step")),
-    ("docs", "Documentation", ("docs", "doc")),
+    ("docs", "Documentation", ("docs", "doc", "api")),
 )
+
+ACCOUNT = ("account", "make_token", "password_change", "people", "person", "audit")
 
 
 def frame(request: HttpRequest) -> dict[str, object]:
@@ -31,6 +33,7 @@ def frame(request: HttpRequest) -> dict[str, object]:
         "tag_is_empty": not chosen.ids,
         "theme": theme if theme in {"light", "dark"} else "",
         "menu": MENU,
+        "account_pages": ACCOUNT,
         "here": request.resolver_match.url_name if request.resolver_match else "",
         "now": now,
         "now_mjd": mjd_of(now),
