@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from django.db.models import F
+
 from products.models import Exposure, Image, Measurement, SourceList
 from products.models.badness import Badness, HasBadness
 from products.services.badness import batches, end_of, models_with_badness
@@ -33,10 +35,20 @@ class Relative:
         return kind_of(self.model, self.facts.get("kind", ""))
 
     @property
+    def place(self) -> str:
+        """CCD and filter, of itself or of its image."""
+        return " ".join(filter(None, (self.facts.get("section"), self.facts.get("filter"))))
+
+    @property
     def name(self) -> str:
         """What tells it from others of its kind."""
-        own = [str(self.facts.get(name) or "") for name in ("name", "section", "filter", "origin", "catalog")]
-        return " ".join(filter(None, own if self.model is not Exposure else own[:1])) or str(self.pk)[-8:]
+        own = self.facts.get("name") or self.facts.get("origin") or self.facts.get("of_exposure")
+        return " ".join(filter(None, (own, "" if self.model is Exposure else self.place))) or str(self.pk)[-8:]
+
+    @property
+    def short_name(self) -> str:
+        """The same for a small box."""
+        return self.place if self.model is not Exposure and self.place else self.name
 
     @property
     def slug(self) -> str:
@@ -155,8 +167,21 @@ def _facts(keys: list[Key]) -> Iterator[tuple[Key, dict[str, Any]]]:
         wanted.setdefault(model, set()).add(pk)
     for model, pks in wanted.items():
         there = {one.name for one in model._meta.concrete_fields}
-        shown = ("name", "kind", "section", "filter", "origin", "catalog", "instrument", "provenance", "created_at")
+        shown = ("name", "kind", "section", "filter", "origin", "provenance")
         columns = ["pk", "badness_own", "badness_upstream", *(name for name in shown if name in there)]
+        of_image = _of_image(model)
         for some in batches(pks):
-            for values in model._base_manager.filter(pk__in=some).values(*columns):
+            for values in model._base_manager.filter(pk__in=some).values(*columns, **of_image):
                 yield (model, values["pk"]), values
+
+
+def _of_image(model: type[HasBadness]) -> dict[str, F]:
+    """Exposure, CCD and filter of the image that a product belongs to, as far as it has none of its own."""
+    path, there = "", model
+    while there is not Image and (paths := there.upstream_paths()):
+        path, there = f"{path}{paths[0]}__", end_of(there, paths[0])
+    if there is not Image:
+        return {}
+    own = {field.name for field in model._meta.concrete_fields}
+    columns = {"of_exposure": "exposure__name", "section": "section", "filter": "filter"}
+    return {name: F(path + column) for name, column in columns.items() if name not in own}

@@ -21,7 +21,10 @@ def references() -> QuerySet[Reference]:
     rows = Reference.objects.select_related(IMAGE).defer(*LARGE)
     seeing = ExpressionWrapper(F("psf_fwhm") * F(f"{IMAGE}__pixel_scale"), output_field=FloatField())
     return rows.annotate(psf_fwhm=Subquery(psfs.values("fwhm_pixels")[:1])).annotate(
-        seeing=seeing, limit=F("zero_point__limiting_magnitude"), n_images=Subquery(number), n_differences=Subquery(used)
+        seeing=seeing,
+        limit=F("zero_point__limiting_magnitude"),
+        n_images=Subquery(number),
+        n_differences=Subquery(used),
     )
 
 
@@ -44,5 +47,5 @@ def successors(row: CalibratorFile) -> QuerySet[CalibratorFile]:
         rows = rows.filter(Q(valid_to=None) | Q(valid_to__gte=row.valid_from))
     if row.valid_to is not None:
         rows = rows.filter(Q(valid_from=None) | Q(valid_from__lte=row.valid_to))
-    good = Q(image__badness_own=0, image__badness_upstream=0)
+    good = Q(image__badness_own=0, image__badness_upstream=0, image__provenance__is_bad=False)
     return rows.filter(good).order_by("-created_at")

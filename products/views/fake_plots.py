@@ -48,7 +48,11 @@ class Plot:
 
 
 def efficiency_plot(
-    sets: Sequence[tuple[str, Efficiency]], *, limit: float | None = None, from_limit: bool = False
+    sets: Sequence[tuple[str, Efficiency]],
+    *,
+    limit: float | None = None,
+    from_limit: bool = False,
+    size: tuple[int, int] = (560, 300),
 ) -> Plot | None:
     """Fractions found against magnitude, one or two sets; None without fakes."""
     filled = [(name, found) for name, found in sets if found.bins]
@@ -56,7 +60,7 @@ def efficiency_plot(
         return None
     mags = [one.magnitude for _, found in filled for one in found.bins]
     low, high = min(mags) - BIN, max(mags) + BIN
-    drawn = frame((low, high), (0.0, 100.0), width=560, height=300)
+    drawn = frame((low, high), (0.0, 100.0), width=size[0], height=size[1])
     series = []
     for name, found in filled:
         points = [

@@ -58,7 +58,7 @@ def graph_of(found: Lineage) -> Drawing:
         state = "bad" if row.own else "inherits" if row.inherited else ""
         hint, address = f"{row.kind} {row.name}", reverse("product", args=[row.slug, row.pk])
         key = (row.model, row.pk)
-        cells[key] = Cell(row.kind, row.name, row.generation, address, hint, state, is_chosen)
+        cells[key] = Cell(row.kind, row.short_name, row.generation, address, hint, state, is_chosen)
         box_of[key] = key
 
     put(found.centre, is_chosen=True)
@@ -68,7 +68,7 @@ def graph_of(found: Lineage) -> Drawing:
                 put(row)
             continue
         key = (group.generation, group.kind)
-        text = f"{group.bad} bad" if group.bad else "none bad"
+        text = f"{group.bad} bad" if group.bad else "listed below"
         anchor = f"#g{group.generation}-{slugify(group.kind)}"
         state = "inherits" if group.bad else ""
         cells[key] = Cell(f"{len(group.rows)} × {group.kind}", text, group.generation, anchor, "", state)

@@ -20,7 +20,8 @@ from products.views.paging import page_of
 
 REFERENCE_SORTS = {
     "made": "created_at", "instrument": "instrument", "filter": "filter", "section": "section", "target": "target",
-    "seeing": "seeing", "limit": "limit", "images": "n_images", "differences": "n_differences", "ra": "ra", "dec": "dec",
+    "seeing": "seeing", "limit": "limit", "images": "n_images", "differences": "n_differences", "ra": "ra",
+    "dec": "dec",
 }  # fmt: skip
 CALIBRATOR_SORTS = {
     "made": "created_at", "kind": "kind", "set": "calibrator_set", "instrument": "instrument", "section": "section",

@@ -119,7 +119,8 @@ def efficiencies(first: selector.ChosenTag, second: selector.ChosenTag, wanted: 
         rows[name] = {(row.fake_set.zero_point.image.pk): row for row in newest}
     common = rows["A"].keys() & rows["B"].keys()
     sums = {name: fakes.together([row for key, row in found.items() if key in common]) for name, found in rows.items()}
-    plot: Plot | None = efficiency_plot([(name, one.kept) for name, one in sums.items()], limit=sums["A"].limit)
+    kept = [(name, one.kept) for name, one in sums.items()]
+    plot: Plot | None = efficiency_plot(kept, limit=sums["A"].limit, size=(420, 250))
     old, new = sums["A"].kept, sums["B"].kept
     deeper = None
     if old.half is not None and new.half is not None:
