@@ -48,6 +48,15 @@ class NoReference(StepError):
     message = "no reference for filter {filter} at ra {ra:.4f}, dec {dec:.4f}: {reason}"
 
 
+class BadProvenance(StepError):
+    """Something was, or would be, made in a way that people marked as bad."""
+
+    message = (
+        "the provenance {process} {provenance} is marked as bad ({comment}): nothing is made with it any more; correct the "
+        "code and raise its version, or change the parameters, and use another tag (--provenance-tag NAME)"
+    )
+
+
 class EmptyCatalog(StepError):
     message = "the star catalogue {catalog} has {found} stars here, {needed} needed: {hint}"
 

@@ -103,6 +103,14 @@ class ObjectSearch(Search):
     min_count = forms.IntegerField(required=False, label="kept measurements at least", min_value=0)
 
 
+class ComparisonSearch(Search):
+    """Exposures on which two tags are compared."""
+
+    start = DateField(label="on exposures from")
+    end = DateField(label="to", ends=True)
+    project = _text(label="project")
+
+
 class LabelForm(forms.Form):
     """What a person says of a measurement; an empty verdict takes the label back."""
 

@@ -9,12 +9,16 @@ from products.dates import mjd_of
 from products.selectors.tags import chosen_tag
 from products.services.tagging import known_tags
 
+OF_PROVENANCE = (
+    "provenances", "provenance", "tag", "compare", "product", "references", "reference", "calibrators", "calibrator",
+    "fakes", "fakes_of_image",
+)  # fmt: skip
 MENU = (
     ("home", "Tonight", ("home",)),
     ("exposures", "Exposures", ("exposures", "exposure", "ccd", "report", "image")),
     ("candidates", "Candidates", ("candidates",)),
     ("objects", "Objects", ("objects", "object")),
-    ("provenances", "Provenance", ("provenances", "provenance", "tag", "compare")),
+    ("provenances", "Provenance", OF_PROVENANCE),
     ("pipeline", "Pipeline", ("pipeline", "step")),
     ("docs", "Documentation", ("docs", "doc", "api")),
 )

@@ -47,6 +47,15 @@ class Archive:
             "provenance": f"/provenance/{key}/",
             "tag": "/provenance/tags/current/",
             "compare": "/provenance/compare/?a=current&b=trial",
+            "tags without products": "/provenance/compare/?a=trial&b=trial",
+            "product": f"/provenance/product/image/{self.ccd.difference.pk}/",
+            "raw product": f"/provenance/product/exposure/{self.ccd.exposure.pk}/",
+            "references": "/references/?every_tag=true",
+            "one reference": f"/references/{self.ccd.difference.reference.pk}/",
+            "calibrators": "/calibrators/",
+            "calibrator": f"/calibrators/{self.ccd.image.calibrators.get().pk}/",
+            "fakes": "/fakes/",
+            "fakes of an image": f"/fakes/{self.ccd.measurement_set.score_sets.get().fake_analyses.get().pk}/",
             "pipeline": "/pipeline/",
             "step": "/pipeline/steps/subtraction/",
             "login": "/login/",
@@ -57,6 +66,9 @@ def archive() -> Archive:
     """A small archive."""
     exposure = factories.exposure()
     ccd = factories.full_ccd(of=exposure)
+    factories.refset(ccd.difference.reference)
+    factories.calibrator(ccd.image)
+    factories.fakes(ccd)
     factories.full_ccd(2, of=exposure, section="N2", centre=(35.6, -4.75))
     factories.report(exposure, FAILED, failed="photocal")
     later = factories.exposure("demo_20261124_031500", mjd=61368.1355, filter="g")
