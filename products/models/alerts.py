@@ -1,17 +1,37 @@
-"""What was told to the world."""
+"""What was told to the world: receipts, alerts, what became of each, and what people say."""
 
 from __future__ import annotations
 
+import uuid
+from typing import Self
+
 from django.db import models
+from django.db.models import F
+from django.db.models.lookups import GreaterThan
 
-from products.models.base import Identified, Product
+from products import storage
+from products.models.badness import ANY, Badness
+from products.models.base import FileProduct, Identified
+
+WITHHOLDS = int(ANY & ~Badness.SUPERSEDED_REFERENCE)  # what was subtracted with an older reference is still true
 
 
-class AlertBatch(Product):
-    """The receipt of alerting: which scores became alerts."""
+class AlertBatch(FileProduct):
+    """The receipt of alerting: which scores became alerts and, by stream and cut, how many did not.
+
+    Its file holds the packets as they were when the decision was made: an alert that is sent again has the same bytes.
+    """
+
+    FILE_IS_OPTIONAL = True
 
     score_set = models.ForeignKey("products.DeepScoreSet", models.PROTECT, related_name="alert_batches")
     n_alerts = models.PositiveIntegerField(help_text="Alerts of all streams.")
+    n_scored = models.PositiveIntegerField(default=0, help_text="Measurements that every stream decided about.")
+    refused = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="Stream → cut → how many measurements it kept back; the first cut of each counts.",
+    )
 
     class Meta:
         verbose_name_plural = "alert batches"
@@ -25,9 +45,43 @@ class AlertBatch(Product):
     def counts(self) -> dict[str, int | float]:
         return {"alerts": self.n_alerts}
 
+    def file_key(self) -> str:
+        image = self.score_set.measurement_set.cutouts.sources.image
+        return f"alerts/{int(image.mjd)}/{image.section}_alerts_{uuid.UUID(str(self.id)).hex}.avro"
+
+    def write_file(self) -> None:
+        """Write the packets of its measurements, each once; a receipt without alerts has no file."""
+        from products.alerts import frozen
+
+        if self.rows:
+            records = frozen.records(self.rows)
+            self.filepath = key = self.file_key()
+            self.sha256, self.filesize = storage.store(key, lambda path: frozen.write(path, records))
+
+
+class AlertRows(models.QuerySet):
+    """Alerts, and which of them are kept back because something that they rest on was marked as bad."""
+
+    def withheld(self) -> Self:
+        """Those that wait until the badness of their measurement, or of what it was made of, is cleared."""
+        return self.filter(_is_marked(), state=Alert.State.PENDING)
+
+    def may_go(self) -> Self:
+        """Those that wait and are not withheld."""
+        return self.filter(~_is_marked(), state=Alert.State.PENDING)
+
+
+def _is_marked() -> models.Q:
+    parts = ("batch__badness_own", "batch__badness_upstream", "score__measurement__badness_own",
+             "score__measurement__badness_upstream")  # fmt: skip
+    bits = F(parts[0])
+    for name in parts[1:]:
+        bits = bits.bitor(F(name))
+    return models.Q(GreaterThan(bits.bitand(WITHHOLDS), 0))
+
 
 class Alert(models.Model):
-    """One alert: an id that is the same whenever it is made again, and whether it went out."""
+    """One alert: an id that is the same whenever it is made again, and what became of it."""
 
     class State(models.TextChoices):
         PENDING = "pending", "to be sent"
@@ -47,12 +101,55 @@ class Alert(models.Model):
     )
     attempts = models.PositiveIntegerField(default=0, help_text="How often somebody tried to send it.")
     created_at = models.DateTimeField(auto_now_add=True, db_index=True, help_text="UTC.")
+    next_try_at = models.DateTimeField(
+        null=True, blank=True, help_text="UTC; it is not tried before. Empty: at the next occasion."
+    )
+    claim = models.UUIDField(null=True, blank=True, editable=False, help_text="Token of the process that sends it now.")
+    claimed_until = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="UTC; from then on another process may send it."
+    )
     sent_at = models.DateTimeField(null=True, blank=True, help_text="UTC.")
     sent_to = models.CharField(max_length=300, blank=True, help_text="Where it went.")
+    topic = models.CharField(max_length=249, blank=True, help_text="Kafka topic, where it went to one.")
+    partition = models.PositiveIntegerField(null=True, blank=True, help_text="Of the topic.")
+    offset = models.PositiveBigIntegerField(null=True, blank=True, help_text="In the partition.")
+    payload_size = models.PositiveIntegerField(null=True, blank=True, help_text="Of the Avro packet, bytes.")
+    payload_sha256 = models.CharField(max_length=64, blank=True, help_text="Checksum of the Avro packet, hexadecimal.")
+    schema_version = models.CharField(max_length=10, blank=True, help_text="Of the Avro schema, major.minor.")
     error = models.TextField(blank=True, help_text="Why it did not go out.")
+
+    objects = AlertRows.as_manager()
 
     class Meta:
         ordering = ["-created_at"]
+        indexes = [
+            models.Index(fields=["stream", "state"], name="alert_stream_state"),
+            models.Index(
+                fields=["next_try_at"], name="alert_waiting", condition=models.Q(state="pending")
+            ),  # few rows wait; the others are history
+        ]
+
+    def __str__(self) -> str:
+        return f"alert {str(self.pk)[:8]}"
+
+
+class AlertEvent(Identified):
+    """One line in the history of an alert: an attempt and its end, or what a person asked for."""
+
+    class What(models.TextChoices):
+        SENT = "sent", "sent"
+        FAILED = "failed", "failed, to be tried again"
+        DEAD = "dead", "given up"
+        AGAIN = "again", "to be sent again"
+
+    alert = models.ForeignKey(Alert, models.CASCADE, related_name="events")
+    what = models.CharField(max_length=10, choices=What.choices, help_text="What happened.")
+    who = models.CharField(max_length=150, blank=True, help_text="The person who asked for it; empty for an attempt.")
+    where = models.CharField(max_length=300, blank=True, help_text="Where it went.")
+    remark = models.TextField(blank=True, help_text="The error, or why it is sent again.")
+
+    class Meta:
+        ordering = ["created_at", "pk"]
 
 
 class Label(Identified):

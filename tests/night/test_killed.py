@@ -16,7 +16,7 @@ from processing.exposures import RunSettings, process_section
 from processing.pipelines import SCIENCE
 from processing.step import Lookup
 from products import storage
-from products.alerts.packet import decode
+from products.alerts.avro import decode
 from products.models import Alert, Exposure, Report
 from products.models.files import FileBacked
 from products.services import keeping
