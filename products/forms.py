@@ -17,7 +17,7 @@ class DateField(forms.CharField):
     """A date (`2026-11-23`, with or without a time) or an MJD, as MJD (UTC); `ends` takes the end of a plain date."""
 
     def __init__(self, *, ends: bool = False, **options: Any) -> None:
-        super().__init__(required=False, **options)
+        super().__init__(**{**options, "required": False})
         self.ends = ends
 
     def clean(self, value: str | None) -> float | None:
@@ -40,7 +40,7 @@ class PositionField(forms.CharField):
     """A position in any usual notation or the name of an object, as (ra, dec) in degrees."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(required=False, **options)
+        super().__init__(**{**options, "required": False})
 
     def clean(self, value: str | None) -> tuple[float, float] | None:
         text = super().clean(value).strip()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+
+from seechange_site.api import shape
 
 
 def refuse_nul(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
@@ -14,6 +16,9 @@ def refuse_nul(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[
     def answer(request: HttpRequest) -> HttpResponse:
         values = (value for values in request.GET.lists() for value in (values[0], *values[1]))
         if "\0" in request.path or any("\0" in value for value in values):
+            if request.path.startswith("/api/"):
+                fields = {name: ["a NUL character"] for name, found in request.GET.lists() if "\0" in "".join(found)}
+                return JsonResponse(shape("invalid", "the address has a NUL character", fields), status=400)
             return render(request, "400.html", status=400)
         return get_response(request)
 

@@ -30,6 +30,8 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "rest_framework",
+    "django_filters",
+    "drf_spectacular",
     "django_q",
     "seechange_site",
     "products",
@@ -47,6 +49,10 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "seechange_site.middleware.refuse_nul",
 ]
+# Whether pages can be read without an account: on a laptop they can, on a public site that has to be said.
+ANONYMOUS_READING = env.boolean("ANONYMOUS_READING", DEBUG)
+if not ANONYMOUS_READING:
+    MIDDLEWARE.append("django.contrib.auth.middleware.LoginRequiredMiddleware")
 ROOT_URLCONF = "seechange_site.urls"
 WSGI_APPLICATION = "seechange_site.wsgi.application"
 TEMPLATES = [
@@ -87,10 +93,43 @@ Q_CLUSTER = {
 }
 
 # REST ---------------------------------------------------------------------------------------------------
+API_RATE = env.text("API_RATE", "1200/min")  # requests of one token, person or address
 REST_FRAMEWORK = {
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "seechange_site.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["seechange_site.authentication.ScopePermission"],
+    "DEFAULT_RENDERER_CLASSES": ["seechange_site.json.Numbers"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_THROTTLE_CLASSES": ["seechange_site.authentication.Throttle"],
+    "DEFAULT_PAGINATION_CLASS": "products.api.parameters.Pages",
+    "DEFAULT_FILTER_BACKENDS": [
+        "products.api.parameters.StrictFilters",
+        "products.api.parameters.StrictOrdering",
+    ],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "seechange_site.api.errors",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "SeeChange",
+    "DESCRIPTION": "Exposures, what was made of them, what changed, and the work that waits.",
+    "VERSION": "1.0.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "seechange_site.api.document_errors",
+    ],
+}
+
+# What processes share for a while: how often somebody asked, which clusters of the queue live. ----------------
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.filebased.FileBasedCache",
+        "LOCATION": SEECHANGE_DATA / "cache",
+        "OPTIONS": {"MAX_ENTRIES": 10_000},
+    }
 }
 
 # Language, time, files ----------------------------------------------------------------------------------

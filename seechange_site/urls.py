@@ -19,5 +19,6 @@ urlpatterns = [
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("admin/", admin.site.urls),
+    path("api/v1/", include("seechange_site.api_urls")),
     path("favicon.ico", RedirectView.as_view(url=static("img/icon.svg"), permanent=True)),
 ]

@@ -39,6 +39,7 @@ def _own_data_folder(tmp_path: Path, settings) -> None:
     settings.SEECHANGE_DATA = tmp_path
     settings.SEECHANGE_ARCHIVE = ""
     settings.SEECHANGE_ALERTS = tmp_path / "alerts"
+    settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": tmp_path / "cache"}}
 
 
 @pytest.fixture

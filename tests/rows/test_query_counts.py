@@ -16,7 +16,7 @@ from tests import factories
 from tests.rows.archive import archive
 
 pytestmark = pytest.mark.django_db
-BASELINE = Path(__file__).with_name("query_counts.json")
+BASELINE = Path(__file__).parents[1] / "golden" / "query_counts.json"
 
 
 def without_login(addresses: dict[str, str]) -> dict[str, str]:

@@ -1,0 +1,39 @@
+"""Addresses of the REST API: those of every app, the document that describes them, and the answer to all others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.urls import include, path, re_path
+from drf_spectacular.views import SpectacularJSONAPIView
+from rest_framework.exceptions import NotFound
+from rest_framework.routers import DefaultRouter
+from rest_framework.views import APIView
+
+from products.api import urls as products
+
+APPS = (products,)
+
+
+class Nowhere(APIView):
+    """Whatever has no endpoint, with an error of the usual shape."""
+
+    schema = None
+    permission_classes = ()
+
+    def initial(self, request: Any, *args: Any, **kwargs: Any) -> None:
+        """404 for every method."""
+        raise NotFound("there is no such endpoint; /api/v1/ lists them")
+
+
+router = DefaultRouter()
+router.include_format_suffixes = False
+for app in APPS:
+    router.registry.extend(app.router.registry)
+
+urlpatterns = [
+    path("", include(router.urls)),
+    *(pattern for app in APPS for pattern in app.urlpatterns),
+    path("schema/", SpectacularJSONAPIView.as_view(), name="api-schema"),
+    re_path(r"^.*$", Nowhere.as_view()),
+]
