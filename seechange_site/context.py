@@ -13,6 +13,7 @@ MENU = (
     ("home", "Tonight", ("home",)),
     ("exposures", "Exposures", ("exposures", "exposure", "ccd", "report", "image")),
     ("candidates", "Candidates", ("candidates",)),
+    ("alerts", "Alerts", ("alerts", "alert", "decided")),
     ("objects", "Objects", ("objects", "object")),
     ("provenances", "Provenance", ("provenances", "provenance", "tag", "compare")),
     ("pipeline", "Pipeline", ("pipeline", "step")),

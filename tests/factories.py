@@ -279,7 +279,11 @@ def _measured(
     )
     alerting = provenance("alerting", scoring, tag=tag, streams=[{"name": "all", "min_score": 0.95}])
     batch = AlertBatch(
-        score_set=score_set, n_alerts=1, n_scored=6, refused={"all": {"failed_cuts": 2, "score": 3}}, provenance=alerting
+        score_set=score_set,
+        n_alerts=1,
+        n_scored=6,
+        refused={"all": {"failed_cuts": 2, "score": 3}},
+        provenance=alerting,
     )
     for row in rows:
         value = 0.12 if row.is_bad else 0.98 - 0.07 * row.index_in_sources

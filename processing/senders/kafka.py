@@ -94,6 +94,7 @@ class KafkaSender(Sender):
             "acks": "all",
             "linger.ms": 50,
             "compression.type": "zstd",
+            "log_level": 2,  # what goes wrong is noted with each alert
             "delivery.timeout.ms": int(1000 * self.timeout),
             **settings.SEECHANGE_KAFKA,
             **self.options,

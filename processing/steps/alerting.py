@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import model_validator
+from pydantic import field_validator
 
 from processing.parameters import Parameters, param
 from processing.senders.base import Sender
@@ -44,12 +44,13 @@ class AlertingParameters(Parameters):
     streams: tuple[Stream, ...] = param((Stream(),), help="Streams with their own cuts and senders.")
     send: bool = param(True, critical=False, help="Send them; otherwise they wait for `manage.py send_alerts`.")
 
-    @model_validator(mode="after")
-    def _names_differ(self) -> Self:
-        names = [stream.name for stream in self.streams]
+    @field_validator("streams")
+    @classmethod
+    def _names_differ(cls, streams: tuple[Stream, ...]) -> tuple[Stream, ...]:
+        names = [stream.name for stream in streams]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two streams are called {', '.join(twice)}")
-        return self
+        return streams
 
 
 class Alerting(Step):

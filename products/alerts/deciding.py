@@ -18,6 +18,7 @@ CUTS = {
     "filter": "other filter",
     "brightness": "too bright or too faint",
     "detections": "seen too seldom or too often",
+    "told_before": "told before, by a receipt of other cuts",
 }
 
 

@@ -67,4 +67,3 @@ def packets(alerts: Sequence[Alert]) -> Iterator[tuple[Alert, Packet | None]]:
 def packet_of(alert: Alert) -> Packet | None:
     """The packet of one alert."""
     return next(packet for _, packet in packets([alert]))
-

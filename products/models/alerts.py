@@ -53,31 +53,44 @@ class AlertBatch(FileProduct):
         """Write the packets of its measurements, each once; a receipt without alerts has no file."""
         from products.alerts import frozen
 
+        self._leave_out_told()
         if self.rows:
             records = frozen.records(self.rows)
             self.filepath = key = self.file_key()
             self.sha256, self.filesize = storage.store(key, lambda path: frozen.write(path, records))
 
+    def _leave_out_told(self) -> None:
+        """Count what an earlier receipt, of other cuts, put into the same stream: it is told once."""
+        told = set(Alert.objects.filter(score__score_set=self.score_set_id).values_list("pk", flat=True))
+        again = [alert for alert in self.rows if alert.pk in told]
+        for alert in again:
+            refused = self.refused.setdefault(alert.stream, {})
+            refused["told_before"] = refused.get("told_before", 0) + 1
+        self.rows = [alert for alert in self.rows if alert.pk not in told]
+        self.n_alerts -= len(again)
+
 
 class AlertRows(models.QuerySet):
     """Alerts, and which of them are kept back because something that they rest on was marked as bad."""
 
+    def with_marks(self) -> Self:
+        """Each with the bits of badness that keep it back as `marks`."""
+        return self.annotate(marks=_marks())
+
     def withheld(self) -> Self:
         """Those that wait until the badness of their measurement, or of what it was made of, is cleared."""
-        return self.filter(_is_marked(), state=Alert.State.PENDING)
+        return self.filter(GreaterThan(_marks(), 0), state=Alert.State.PENDING)
 
     def may_go(self) -> Self:
         """Those that wait and are not withheld."""
-        return self.filter(~_is_marked(), state=Alert.State.PENDING)
+        return self.filter(~models.Q(GreaterThan(_marks(), 0)), state=Alert.State.PENDING)
 
 
-def _is_marked() -> models.Q:
-    parts = ("batch__badness_own", "batch__badness_upstream", "score__measurement__badness_own",
-             "score__measurement__badness_upstream")  # fmt: skip
-    bits = F(parts[0])
-    for name in parts[1:]:
-        bits = bits.bitor(F(name))
-    return models.Q(GreaterThan(bits.bitand(WITHHOLDS), 0))
+def _marks() -> models.expressions.Combinable:
+    bits = F("batch__badness_own").bitor(F("batch__badness_upstream"))
+    for name in ("badness_own", "badness_upstream"):
+        bits = bits.bitor(F(f"score__measurement__{name}"))
+    return bits.bitand(WITHHOLDS)
 
 
 class Alert(models.Model):
@@ -131,6 +144,16 @@ class Alert(models.Model):
 
     def __str__(self) -> str:
         return f"alert {str(self.pk)[:8]}"
+
+    @property
+    def shown_state(self) -> str:
+        """The state, or `withheld`; of rows selected by `with_marks`."""
+        return "withheld" if self.state == self.State.PENDING and self.marks else self.state
+
+    @property
+    def reasons(self) -> str:
+        """The names of the badness that keeps it back; of rows selected by `with_marks`."""
+        return Badness(self.marks).label
 
 
 class AlertEvent(Identified):
