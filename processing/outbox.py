@@ -80,7 +80,7 @@ def _packet_facts(packet: Packet | None) -> dict[str, Any]:
 
 
 def _wait(attempts: int) -> timedelta:
-    """How long to wait after so many attempts: twice as long each time, scattered, so that not all come back at once."""
+    """How long to wait after so many attempts: twice as long each time, scattered so that not all come back at once."""
     seconds = min(FIRST_WAIT * 2.0 ** (attempts - 1), LONGEST_WAIT)
     return timedelta(seconds=seconds * random.uniform(0.75, 1.25))
 

@@ -12,8 +12,8 @@ from django.http import HttpRequest, HttpResponse
 ORDER = (
     "ProvenanceTag", "Provenance", "RefSet", "CodeVersion", "Exposure", "Report", "Image", "SourceList", "PSF",
     "Background", "WorldCoordinates", "ZeroPoint", "Reference", "Cutouts", "MeasurementSet", "Measurement", "Object",
-    "ObjectPosition", "ObjectName", "Label", "DeepScoreSet", "DeepScore", "AlertBatch", "Alert", "FakeSet",
-    "FakeAnalysis", "CalibratorFile", "DataFile", "CatalogExcerpt",
+    "ObjectPosition", "ObjectName", "Label", "DeepScoreSet", "DeepScore", "AlertBatch", "Alert", "AlertEvent",
+    "FakeSet", "FakeAnalysis", "CalibratorFile", "DataFile", "CatalogExcerpt",
 )  # fmt: skip
 APPS = ("products", "conductor", "auth", "django_q")
 

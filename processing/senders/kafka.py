@@ -54,9 +54,9 @@ class KafkaSender(Sender):
     def send(self, packets: Sequence[Packet]) -> Iterable[Delivery]:
         found = {packet.id: Delivery(packet.id, ok=False, error="no answer from the broker") for packet in packets}
 
-        def note(key: str, error: KafkaError | None, message: Message) -> None:
+        def note(key: str, error: KafkaError | None, message: Message | None) -> None:
             if error is not None:
-                found[key] = Delivery(key, ok=False, error=str(error), fatal=error.code() in self.HOPELESS)
+                found[key] = Delivery(key, ok=False, error=_text(error), fatal=error.code() in self.HOPELESS)
                 return
             topic, partition, offset = message.topic(), message.partition(), message.offset()
             place = f"{topic}[{partition}]@{offset}"
@@ -67,12 +67,12 @@ class KafkaSender(Sender):
         try:
             producer = Producer(self._settings())
         except KafkaException as error:
-            return [Delivery(packet.id, ok=False, error=str(error)) for packet in packets]
+            return [Delivery(packet.id, ok=False, error=_text(error.args[0])) for packet in packets]
         for packet in packets:
             try:
                 self._produce(producer, packet, partial(note, packet.id))
             except KafkaException as error:  # e.g. larger than the broker takes; the others go on
-                found[packet.id] = Delivery(packet.id, ok=False, error=str(error), fatal=_code(error) in self.HOPELESS)
+                note(packet.id, error.args[0], None)
             except BufferError as error:
                 found[packet.id] = Delivery(packet.id, ok=False, error=str(error))
         producer.flush(self.timeout + 1)
@@ -101,7 +101,6 @@ class KafkaSender(Sender):
         }
 
 
-def _code(error: KafkaException) -> int | None:
-    """The number of the error of Kafka in an exception."""
-    cause = error.args[0] if error.args else None
-    return cause.code() if isinstance(cause, KafkaError) else None
+def _text(error: KafkaError) -> str:
+    """What went wrong, for people, and its name in Kafka."""
+    return f"{error.str()} ({error.name()})"

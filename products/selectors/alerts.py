@@ -44,9 +44,14 @@ class Stream:
         return self.states.total()
 
     @property
+    def not_eligible(self) -> int:
+        """Measurements that a cut kept back."""
+        return self.refused.total()
+
+    @property
     def missing(self) -> int:
         """Measurements of which nobody knows what became; not 0 means that something is wrong."""
-        return self.measured - self.eligible - self.refused.total()
+        return self.measured - self.eligible - self.not_eligible
 
     @property
     def reasons(self) -> list[tuple[str, int]]:

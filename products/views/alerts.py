@@ -19,7 +19,7 @@ from products.alerts.reading import described
 from products.errors import ArchiveError
 from products.filters.alerts import AlertFilter
 from products.forms import SendAgainForm
-from products.models import Alert, Measurement
+from products.models import Alert, Exposure, Measurement
 from products.selectors import alerts as selector
 from products.selectors import candidates
 from products.selectors.nights import night_of
@@ -56,6 +56,7 @@ def alert_list(request: HttpRequest) -> HttpResponse:
     keys = [alert.pk for alert in page.object_list]
     rows = {alert.pk: alert for alert in selector.with_subject(Alert.objects.filter(pk__in=keys))}
     night = night_shown(request, filters)
+    within = Exposure.objects.filter(name=wanted.get("exposure", "")).values_list("name", flat=True).first() or ""
     states = selector.totals(selector.counts(selector.of_tag(tag)))
     return render(
         request,
@@ -70,9 +71,9 @@ def alert_list(request: HttpRequest) -> HttpResponse:
             "states": states,
             "total": states.total(),
             "schema_version": avro.VERSION,
-            "streams": selector.balance(tag, night=night, exposure=wanted.get("exposure", "")),
+            "streams": selector.balance(tag, night=night, exposure=within),
             "night": night,
-            "exposure": wanted.get("exposure", ""),
+            "exposure": within,
             "again": SendAgainForm(),
             "may_resend": request.user.has_perm(RESEND),
         },
