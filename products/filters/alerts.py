@@ -9,7 +9,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from products.filters.base import ArchiveFilter, ChoiceFilter, DateFilter, TextFilter
-from products.models import Alert
+from products.models import Alert, DeepScore, Object
 from products.selectors.candidates import DIFFERENCE, TO_EXPOSURE
 
 LONG = timedelta(hours=1)
@@ -25,7 +25,7 @@ class AlertFilter(ArchiveFilter):
     night = DateFilter(method="of_night", label="night (where it begins)")
     exposure = TextFilter(field_name=f"{MEASUREMENT}__{TO_EXPOSURE}__name", label="exposure")
     section = TextFilter(field_name=f"{MEASUREMENT}__{DIFFERENCE}__section", label="CCD")
-    object = TextFilter(field_name=f"{MEASUREMENT}__object__name", lookup_expr="icontains", label="object")
+    object = TextFilter(method="of_object", label="object")
     topic = TextFilter(lookup_expr="exact", label="topic")
     start = DateFilter(f"{MEASUREMENT}__mjd", lookup_expr="gte", label="measured from (date or MJD)")
     end = DateFilter(f"{MEASUREMENT}__mjd", lookup_expr="lt", label="to", ends=True)
@@ -38,6 +38,11 @@ class AlertFilter(ArchiveFilter):
     def of_state(self, rows: QuerySet, name: str, value: str) -> QuerySet:
         """Alerts in a state; those that are withheld wait too."""
         return rows.withheld() if value == "withheld" else rows.filter(state=value)
+
+    def of_object(self, rows: QuerySet, name: str, value: str) -> QuerySet:
+        """Alerts about objects with that in their names."""
+        things = Object.objects.filter(name__icontains=value).order_by()
+        return rows.filter(score__in=DeepScore.objects.filter(measurement__object__in=things))
 
     def of_night(self, rows: QuerySet, name: str, mjd: float) -> QuerySet:
         """Alerts about images of the night that begins on that day, at noon UT."""

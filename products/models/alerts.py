@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from typing import Self
+from collections.abc import Iterable
+from typing import Any, Self
 
 from django.db import models
 from django.db.models import F
@@ -73,6 +74,13 @@ class AlertBatch(FileProduct):
 class AlertRows(models.QuerySet):
     """Alerts, and which of them are kept back because something that they rest on was marked as bad."""
 
+    def bulk_create(self, objs: Iterable[Alert], *args: Any, **options: Any) -> list[Alert]:
+        """Save many; each has the provenance of its receipt."""
+        objs = list(objs)
+        for alert in objs:
+            alert.provenance_id = alert.batch.provenance_id
+        return super().bulk_create(objs, *args, **options)
+
     def with_marks(self) -> Self:
         """Each with the bits of badness that keep it back as `marks`."""
         return self.annotate(marks=_marks())
@@ -107,6 +115,13 @@ class Alert(models.Model):
         help_text="Of the measurement, the scorer's provenance and the stream.",
     )
     batch = models.ForeignKey(AlertBatch, models.CASCADE, related_name="alerts")
+    provenance = models.ForeignKey(
+        "products.Provenance",
+        models.PROTECT,
+        related_name="+",
+        editable=False,
+        help_text="Of the receipt; here too, because every list asks for those of a tag.",
+    )
     score = models.ForeignKey("products.DeepScore", models.PROTECT, related_name="alerts")
     stream = models.CharField(max_length=60, help_text="Named stream with its own cuts and sender.")
     state = models.CharField(
@@ -136,7 +151,7 @@ class Alert(models.Model):
     class Meta:
         ordering = ["-created_at"]
         indexes = [
-            models.Index(fields=["stream", "state"], name="alert_stream_state"),
+            models.Index(fields=["provenance", "stream", "state"], name="alert_stream_state"),
             models.Index(
                 fields=["next_try_at"], name="alert_waiting", condition=models.Q(state="pending")
             ),  # few rows wait; the others are history
@@ -144,6 +159,10 @@ class Alert(models.Model):
 
     def __str__(self) -> str:
         return f"alert {str(self.pk)[:8]}"
+
+    def save(self, *args: Any, **options: Any) -> None:
+        self.provenance_id = self.provenance_id or self.batch.provenance_id
+        super().save(*args, **options)
 
     @property
     def shown_state(self) -> str:

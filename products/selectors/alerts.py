@@ -20,7 +20,7 @@ OF_BATCH = "score_set__measurement_set__cutouts__sources__image"
 
 def of_tag(tag: ChosenTag) -> AlertRows:
     """The alerts of a tag."""
-    return tag.narrow(Alert.objects.all(), "batch__provenance")
+    return tag.narrow(Alert.objects.all())
 
 
 def with_subject(rows: AlertRows) -> AlertRows:
@@ -62,11 +62,11 @@ class Stream:
 def counts(rows: AlertRows) -> dict[str, Counter[str]]:
     """Stream → state → number; withheld ones apart from the others that wait."""
     found: dict[str, Counter[str]] = {}
-    grouped = rows.order_by().values_list("stream", "state").annotate(n=Count("pk"))
+    grouped = rows.order_by().values_list("stream", "state").annotate(n=Count("*"))
     for stream, state, number in grouped:
         found.setdefault(stream, Counter())[state] += number
     if any(states["pending"] for states in found.values()):
-        for stream, number in rows.withheld().order_by().values_list("stream").annotate(n=Count("pk")):
+        for stream, number in rows.withheld().order_by().values_list("stream").annotate(n=Count("*")):
             found[stream].update({"withheld": number, "pending": -number})
     return found
 

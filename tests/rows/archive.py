@@ -33,6 +33,10 @@ class Archive:
         """The id of an alert about that object."""
         return Alert.objects.get(score__measurement=self.ccd.measurements[0]).pk
 
+    def pages(self) -> dict[str, str]:
+        """Every address that answers with text."""
+        return {name: address for name, address in self.addresses().items() if name != "alert packet"}
+
     def addresses(self) -> dict[str, str]:
         """Every page by name."""
         key = self.ccd.difference.provenance_id
