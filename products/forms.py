@@ -115,3 +115,9 @@ class LabelForm(forms.Form):
     """What a person says of a measurement; an empty verdict takes the label back."""
 
     verdict = forms.ChoiceField(required=False, choices=[("", "take back"), *Label.Verdict.choices])
+
+
+class SendAgainForm(forms.Form):
+    """Why alerts are to be sent again."""
+
+    why = forms.CharField(max_length=500, strip=True)

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from products.views import (
+    alerts,
     candidates,
     exposures,
     fakes,
@@ -22,6 +23,13 @@ urlpatterns = [
     path("exposures/<str:name>/<str:section>/report/", exposures.report, name="report"),
     path("candidates/", candidates.candidate_list, name="candidates"),
     path("candidates/<uuid:key>/label/", candidates.label, name="label"),
+    path("alerts/", alerts.alert_list, name="alerts"),
+    path("alerts/again/", alerts.again, name="alerts_again"),
+    path("alerts/schema/<str:version>.avsc", alerts.schema, name="alert_schema"),
+    path("alerts/<uuid:key>/", alerts.alert, name="alert"),
+    path("alerts/<uuid:key>/again/", alerts.again, name="alert_again"),
+    path("alerts/<uuid:key>/packet.avro", alerts.packet_file, name="alert_packet"),
+    path("measurements/<uuid:key>/alerts/", alerts.decided, name="decided"),
     path("objects/", objects.object_list, name="objects"),
     path("objects/<str:name>/", objects.thing, name="object"),
     path("objects/<str:name>/light_curve.csv", objects.light_curve, name="light_curve"),

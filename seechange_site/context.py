@@ -17,6 +17,7 @@ MENU = (
     ("home", "Tonight", ("home",)),
     ("exposures", "Exposures", ("exposures", "exposure", "ccd", "report", "image")),
     ("candidates", "Candidates", ("candidates",)),
+    ("alerts", "Alerts", ("alerts", "alert", "decided")),
     ("objects", "Objects", ("objects", "object")),
     ("provenances", "Provenance", OF_PROVENANCE),
     ("pipeline", "Pipeline", ("pipeline", "step")),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import UUID
 
+from products.models import Alert
 from tests import factories
 
 FAILED = "S4"  # the CCD that stopped
@@ -26,6 +28,15 @@ class Archive:
         """An object with two measurements."""
         return self.ccd.measurements[0].object.name
 
+    @property
+    def alert(self) -> UUID:
+        """The id of an alert about that object."""
+        return Alert.objects.get(score__measurement=self.ccd.measurements[0]).pk
+
+    def pages(self) -> dict[str, str]:
+        """Every address that answers with text."""
+        return {name: address for name, address in self.addresses().items() if name != "alert packet"}
+
     def addresses(self) -> dict[str, str]:
         """Every page by name."""
         key = self.ccd.difference.provenance_id
@@ -40,6 +51,10 @@ class Archive:
             "report of a failure": f"/exposures/{self.name}/{FAILED}/report/",
             "reference": f"/images/{self.ccd.difference.reference.zero_point.image.pk}/",
             "candidates": "/candidates/?show=all",
+            "alerts": "/alerts/",
+            "alert": f"/alerts/{self.alert}/",
+            "alert packet": f"/alerts/{self.alert}/packet.avro",
+            "decisions": f"/measurements/{self.ccd.measurements[4].pk}/alerts/",
             "objects": "/objects/",
             "object": f"/objects/{self.object}/",
             "light curve": f"/objects/{self.object}/light_curve.csv",

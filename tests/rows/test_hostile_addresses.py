@@ -26,6 +26,10 @@ PARAMETERS = {
         "show", "filter", "exposure", "section", "start", "end", "min_score", "min_snr", "label", "alert", "sort",
         "page", "size",
     ),
+    "alerts": (
+        "stream", "state", "night", "exposure", "section", "object", "topic", "start", "end", "wanted_by", "sort", "page",
+        "size",
+    ),
     "objects": ("name", "position", "radius", "min_count", "sort", "page", "size"),
     "object": ("point", "y"),
     "light curve": ("tag",),
@@ -66,6 +70,9 @@ def test_no_name_in_an_address_breaks_a_page(client: Client) -> None:
         "docs",
         "images",
         "files",
+        "alerts",
+        "alerts/schema",
+        "measurements",
     ):
         for value in (
             "%00",
