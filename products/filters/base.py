@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import django_filters
+from django import forms
 from django.db.models import QuerySet
 from django_filters.fields import ChoiceField
 from drf_spectacular.types import OpenApiTypes
@@ -33,6 +34,13 @@ class TextFilter(django_filters.CharFilter):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, max_length=120, **options)
+
+
+@extend_schema_field(OpenApiTypes.DOUBLE)
+class FloatFilter(django_filters.Filter):
+    """A finite number."""
+
+    field_class = forms.FloatField
 
 
 class ChoiceFilter(django_filters.ChoiceFilter):
@@ -67,6 +75,15 @@ class ArchiveFilter(django_filters.FilterSet):
     def is_narrowed(self) -> bool:
         """Whether anything was asked for."""
         return bool(self.wanted)
+
+    def without(self, *names: str) -> QuerySet:
+        """The rows under every valid value but those of the named filters."""
+        self.form.is_valid()
+        rows = self.queryset.all()
+        for name, value in self.form.cleaned_data.items():
+            if name not in names:
+                rows = self.filters[name].filter(rows, value)
+        return rows
 
     def leave(self, rows: QuerySet, name: str, value: Any) -> QuerySet:
         """The rows as they are."""
