@@ -96,6 +96,16 @@ class ExposureSearch(Search):
     kind = forms.ChoiceField(required=False, choices=[("", "any"), *((kind, kind) for kind in Exposure.Kind.values)])
 
 
+class TraceForm(Search):
+    """Fields of the trace."""
+
+    position = PositionField(label="position (RA Dec, or a name)")
+    radius = forms.FloatField(required=False, label="within (″)", min_value=0.1, max_value=600)
+    night = DateField(label="night (its evening)")
+    start = DateField(label="from (date or MJD)")
+    end = DateField(label="to", ends=True)
+
+
 class LabelForm(forms.Form):
     """What a person says of one or many measurements; an empty verdict takes their label back."""
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from products.views import candidates, exposures, images, objects, pictures, provenance
+from products.views import candidates, exposures, images, objects, pictures, provenance, trace
 
 urlpatterns = [
     path("exposures/", exposures.exposure_list, name="exposures"),
@@ -10,10 +10,13 @@ urlpatterns = [
     path("exposures/<str:name>/<str:section>/", images.ccd, name="ccd"),
     path("exposures/<str:name>/<str:section>/report/", exposures.report, name="report"),
     path("candidates/", candidates.candidate_list, name="candidates"),
+    path("candidates/label/", candidates.label_many, name="label_many"),
+    path("candidates/labels.<str:ending>", candidates.labels, name="labels"),
     path("candidates/<uuid:key>/label/", candidates.label, name="label"),
     path("objects/", objects.object_list, name="objects"),
     path("objects/<str:name>/", objects.thing, name="object"),
     path("objects/<str:name>/light_curve.csv", objects.light_curve, name="light_curve"),
+    path("trace/", trace.trace, name="trace"),
     path("provenance/", provenance.provenance_list, name="provenances"),
     path("provenance/compare/", provenance.compare, name="compare"),
     path("provenance/tags/<path:name>/", provenance.tag, name="tag"),

@@ -14,6 +14,7 @@ MENU = (
     ("exposures", "Exposures", ("exposures", "exposure", "ccd", "report", "image")),
     ("candidates", "Candidates", ("candidates",)),
     ("objects", "Objects", ("objects", "object")),
+    ("trace", "Trace", ("trace",)),
     ("provenances", "Provenance", ("provenances", "provenance", "tag", "compare")),
     ("pipeline", "Pipeline", ("pipeline", "step")),
     ("docs", "Documentation", ("docs", "doc")),

@@ -142,6 +142,7 @@ class Candidate:
     source: Source
     mine: str = ""
     others: list[tuple[str, str]] = field(default_factory=list)  # person, verdict
+    told: bool = False  # an alert was made of it
 
     @property
     def failed(self) -> list[list[Any]]:
@@ -158,4 +159,6 @@ def candidates(rows: Sequence[Measurement], person: Any) -> list[Candidate]:
             candidate.mine = label.verdict
         else:
             candidate.others.append((label.person.username, label.verdict))
+    for key in Alert.objects.order_by().filter(score__measurement__in=found).values_list("score__measurement", flat=True):
+        found[key].told = True
     return list(found.values())

@@ -26,6 +26,9 @@ class Histogram:
 
     name: str
     bars: list[tuple[float, float, float, bool]]  # x, y, height in a box of 100 × 26, and whether it passes
+    start: float
+    end: float
+    is_log: bool  # start and end are logarithms to the base of ten
     low: float | None
     high: float | None
     alone: int  # rows of the choice above that pass this range, whatever the other ranges say
@@ -150,5 +153,5 @@ def _histograms(chosen: MeasurementFilter, alone: dict[str, int]) -> list[Histog
             (round(index * width, 2), round(26 - height, 1), round(height, 1), bool(passed))
             for index, (height, passed) in enumerate(zip(heights.tolist(), passes.tolist()))
         ]
-        found.append(Histogram(name, bars, low, high, alone[name]))
+        found.append(Histogram(name, bars, start, end, name == "snr", low, high, alone[name]))
     return found

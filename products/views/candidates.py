@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required, permission_required
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, QueryDict
+from django.http import HttpRequest, HttpResponse, JsonResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST, require_safe
 
-from products import exporting
 from products.filters.measurements import SAID, MeasurementFilter
 from products.forms import LabelForm
 from products.models import Exposure, Label, Measurement
@@ -20,6 +18,7 @@ from products.selectors.facets import facets
 from products.selectors.tags import chosen_tag
 from products.selectors.training import training_set
 from products.services.labelling import say
+from products.views.downloads import table_file
 from products.views.paging import page_of
 
 SORTS = {
@@ -89,17 +88,8 @@ def _labelled_by(request: HttpRequest, chosen: MeasurementFilter, passing: int) 
 @require_safe
 def labels(request: HttpRequest, ending: str) -> HttpResponse:
     """The labels of the chosen candidates (kept and cut ones without `show`) as a training set."""
-    if ending not in exporting.MEDIA:
-        raise Http404(f"There is no format '{ending}'; there are: {', '.join(exporting.MEDIA)}.")
     chosen = filtered(request)
     return table_file(training_set(chosen.qs, chosen.tag), "labels", ending)
-
-
-def table_file(table: Any, name: str, ending: str) -> HttpResponse:
-    """A table as a file to keep."""
-    response = HttpResponse(exporting.as_bytes(table, ending), content_type=exporting.MEDIA[ending])
-    response["Content-Disposition"] = f'attachment; filename="{name}.{ending}"'
-    return response
 
 
 may_label = permission_required("products.add_label", raise_exception=True)
