@@ -8,11 +8,10 @@ from django.db.models import QuerySet, TextField
 from django.db.models.functions import Cast
 
 from products.filters.base import (
-    ArchiveFilter,
     ChoiceFilter,
+    ConeFilter,
     DateFilter,
     FloatFilter,
-    PositionFilter,
     TextFilter,
 )
 from products.models import Label, Measurement
@@ -20,11 +19,9 @@ from products.selectors.candidates import DIFFERENCE, TO_EXPOSURE, labelled, sco
 
 YES_NO = (("yes", "yes"), ("no", "no"))
 SAID = (("none", "none"), ("any", "any"), *Label.Verdict.choices, ("disagree", "disagree"))
-DEFAULT_RADIUS = 5.0  # arcsec
-LARGEST_RADIUS = 7200.0  # arcsec
 
 
-class MeasurementFilter(ArchiveFilter):
+class MeasurementFilter(ConeFilter):
     """Measurements by what became of them, where they come from, when, where on the sky, and what people say."""
 
     show = ChoiceFilter(
@@ -44,17 +41,14 @@ class MeasurementFilter(ArchiveFilter):
     max_snr = FloatFilter("snr", lookup_expr="lte", label="S/N at most", min_value=0)
     min_magnitude = FloatFilter("magnitude", lookup_expr="gte", label="magnitude at least (AB)")
     max_magnitude = FloatFilter("magnitude", lookup_expr="lte", label="magnitude at most (AB)")
-    position = PositionFilter(method="around", label="around the position (RA Dec, or a name)")
-    radius = FloatFilter(method="leave", label="within (″, 5 if not given)", min_value=0.01, max_value=LARGEST_RADIUS)
     object = TextFilter("object__name", label="object")
     negative = ChoiceFilter(choices=YES_NO, method="fading", label="fainter than in the reference")
     label = ChoiceFilter(choices=SAID, method="said", label="label")
     by = TextFilter(method="leave", label="label of whom: a user name, or anybody; yours if not given")
     alert = ChoiceFilter(choices=YES_NO, method="told", label="with an alert")
 
-    class Meta:
+    class Meta(ConeFilter.Meta):
         model = Measurement
-        fields: list[str] = []
 
     def shown(self, rows: QuerySet, name: str, value: str) -> QuerySet:
         """Kept, cut, or both."""
@@ -76,10 +70,6 @@ class MeasurementFilter(ArchiveFilter):
     def score_to(self, rows: QuerySet, name: str, value: float) -> QuerySet:
         """Scores of the tag's scorer."""
         return rows.filter(scored(self.tag, score__lte=value))
-
-    def around(self, rows: QuerySet, name: str, place: tuple[float, float]) -> QuerySet:
-        """In the cone of `radius`."""
-        return rows.within(*place, self.wanted.get("radius") or DEFAULT_RADIUS)
 
     def fading(self, rows: QuerySet, name: str, value: str) -> QuerySet:
         """Negative in the difference, or not."""

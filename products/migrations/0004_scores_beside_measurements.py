@@ -41,4 +41,10 @@ class Migration(migrations.Migration):
             field=models.DateTimeField(auto_now=True, db_index=True, default=django.utils.timezone.now, help_text='UTC, when the person last said so.'),
             preserve_default=False,
         ),
+        migrations.AddField(
+            model_name='object',
+            name='remark',
+            field=models.TextField(blank=True, default='', help_text='Why people said so.'),
+            preserve_default=False,
+        ),
     ]

@@ -206,11 +206,11 @@ def verdict(trace: Trace) -> tuple[str, str]:
     number = len(trace.coverings)
     covered = "One image covers" if number == 1 else f"{number} images cover"
     rest = [
-        text
+        text.format(counts[kind])
         for kind, text in (
             ("nothing", "{} saw nothing above the threshold"), ("stopped", "{} stopped on the way"),
             ("unfinished", "{} had nothing to subtract"),
-        ) if (n := counts.get(kind)) and (text := text.format(n))
+        ) if counts.get(kind)
     ]  # fmt: skip
     more = f"{covered} the position; " + ", ".join([f"{len(seen)} detected something", *rest]) + "."
     if not seen:
