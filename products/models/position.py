@@ -27,10 +27,9 @@ class PositionQuerySet(models.QuerySet):
             key=lambda row: row.separation_arcsec,
         )
 
-
     def within(self, ra: float, dec: float, radius_arcsec: float) -> Self:
         """Rows within the radius, as a query; `haversine` of each grows with the distance."""
-        half_dec, half_ra = (Sin(Radians((F(name) - value)) / 2) for name, value in (("dec", dec), ("ra", ra)))
+        half_dec, half_ra = (Sin(Radians(F(name) - value) / 2) for name, value in (("dec", dec), ("ra", ra)))
         haversine = half_dec * half_dec + math.cos(math.radians(dec)) * Cos(Radians(F("dec"))) * half_ra * half_ra
         limit = math.sin(math.radians(radius_arcsec / 3600) / 2) ** 2
         rows = self.filter(sky.cone(ra, dec, radius_arcsec / 3600)).alias(haversine=haversine)

@@ -105,7 +105,9 @@ def labelled(said: str, by: str, person: Any) -> QuerySet[Label]:
     elif not by and person.is_authenticated and said != "disagree":
         rows = rows.filter(person=person)
     if said == "disagree":
-        return rows.values("measurement").annotate(n=Count("verdict", distinct=True)).filter(n__gt=1).values("measurement")
+        return (
+            rows.values("measurement").annotate(n=Count("verdict", distinct=True)).filter(n__gt=1).values("measurement")
+        )
     return (rows if said == "any" else rows.filter(verdict=said)).values("measurement")
 
 
@@ -159,6 +161,8 @@ def candidates(rows: Sequence[Measurement], person: Any) -> list[Candidate]:
             candidate.mine = label.verdict
         else:
             candidate.others.append((label.person.username, label.verdict))
-    for key in Alert.objects.order_by().filter(score__measurement__in=found).values_list("score__measurement", flat=True):
+    for key in (
+        Alert.objects.order_by().filter(score__measurement__in=found).values_list("score__measurement", flat=True)
+    ):
         found[key].told = True
     return list(found.values())

@@ -75,7 +75,7 @@ def facets(chosen: MeasurementFilter) -> Facets:
     for cell in under("filter"):
         bands[cell["filter"]] += cell["n"]
     for cell in under("failed", "show"):
-        cuts.update({name: cell["n"] for name in cell["failed_cuts"]})
+        cuts.update(dict.fromkeys(cell["failed_cuts"], cell["n"]))
     found.filters, found.failed = sorted(bands.items()), cuts.most_common()
     found.labels, found.alerts = _labels(chosen, found.passing), _alerts(chosen, found.passing)
     used = [name for name in RANGES if wanted.keys() & _ends(name)]

@@ -16,7 +16,6 @@ from products.selectors.tables import FAILED, SCORE, Column, table_of
 from products.selectors.tags import ChosenTag
 
 
-
 @dataclass(frozen=True)
 class Epoch:
     """One detection."""

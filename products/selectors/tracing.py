@@ -130,9 +130,7 @@ def trace_at(place: Place, tag: ChosenTag) -> Trace:
 
 def _calibrated(found: dict[UUID, Covering], tag: ChosenTag) -> None:
     path = "world_coordinates__sources__image"
-    points = tag.narrow(ZeroPoint.objects.filter(**{f"{path}__in": found})).select_related(
-        "world_coordinates__sources"
-    )
+    points = tag.narrow(ZeroPoint.objects.filter(**{f"{path}__in": found})).select_related("world_coordinates__sources")
     of_point: dict[UUID, Covering] = {}
     for point in points.order_by("created_at"):
         one = found[point.world_coordinates.sources.image_id]
@@ -229,7 +227,9 @@ def verdict(trace: Trace) -> tuple[str, str]:
 
 def _first_cut(row: Measurement) -> str:
     """`negative flux 0.46 > 0.30` of the first cut that it failed."""
-    name, value, threshold, _ = next((cut for cut in row.cuts if not cut[3]), [", ".join(row.failed_cuts), None, None, 0])
+    name, value, threshold, _ = next(
+        (cut for cut in row.cuts if not cut[3]), [", ".join(row.failed_cuts), None, None, 0]
+    )
     words = name.replace("_", " ")
     if value is None or threshold is None:
         return words
@@ -243,7 +243,9 @@ def _nothing(trace: Trace) -> str:
             deepest[one.image.filter] = max(deepest.get(one.image.filter, -np.inf), one.limit)
     if not deepest:
         return "Nothing was detected there: no image of it was subtracted"
-    return "Nothing was detected there: " + ", ".join(f"{band} > {limit:.2f}" for band, limit in sorted(deepest.items()))
+    return "Nothing was detected there: " + ", ".join(
+        f"{band} > {limit:.2f}" for band, limit in sorted(deepest.items())
+    )
 
 
 def _not_covered(nearest: Nearest | None) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from products.models import Label, Measurement
 
 
 def say(person: User, measurements: Sequence[UUID], verdict: str, remark: str = "") -> int:
-    """Label measurements, in one statement; an empty verdict takes the labels back. How many measurements there were."""
+    """Label measurements, in one statement; an empty verdict takes labels back. How many measurements there were."""
     known = set(Measurement.objects.filter(pk__in=measurements).values_list("pk", flat=True))
     if not verdict:
         Label.objects.filter(measurement__in=known, person=person).delete()

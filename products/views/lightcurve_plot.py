@@ -47,7 +47,9 @@ def plot_of(curve: LightCurve, flux: bool, off: Collection[str] = ()) -> Plot | 
 
     `off` names filters, or `limits`, that are left out.
     """
-    epochs = [e for e in curve.epochs if e.measurement.filter not in off and (flux or e.measurement.magnitude is not None)]
+    epochs = [
+        e for e in curve.epochs if e.measurement.filter not in off and (flux or e.measurement.magnitude is not None)
+    ]
     limits = [limit for limit in curve.limits if "limits" not in off and limit.filter not in off]
     if not epochs and not limits:
         return None

@@ -125,7 +125,7 @@ def _report(one: Any, exposure: Any, section: int, failed: str) -> Any:
 def _one_ccd(one: Any, exposure: Any, place: tuple[int, int], provenances: dict[str, Any]) -> tuple[CCD, list[Any]]:
     from products import models
 
-    field, section = place
+    _, section = place
     ra, dec = exposure.ra + SIDE * (section % 4 - 2), exposure.dec + SIDE * (section // 4)
     corners = np.array([(ra, dec), (ra + SIDE, dec), (ra + SIDE, dec + SIDE), (ra, dec + SIDE)])
     common = {
@@ -148,10 +148,21 @@ def _one_ccd(one: Any, exposure: Any, place: tuple[int, int], provenances: dict[
     measured = _copy(one.measurement_set, cutouts=cutouts)
     scores = _copy(models.DeepScoreSet.objects.get(measurement_set=one.measurement_set), measurement_set=measured)
     batch = models.AlertBatch(score_set=scores, n_alerts=0, provenance=provenances["alerting"])
-    made = CCD(
-        difference, measured, scores, batch, exposure.filter, difference.mjd_middle, (ra, dec), place
-    )
-    return made, [image, difference, sources, psf, world, point, reference, detections, cutouts, measured, scores, batch]
+    made = CCD(difference, measured, scores, batch, exposure.filter, difference.mjd_middle, (ra, dec), place)
+    return made, [
+        image,
+        difference,
+        sources,
+        psf,
+        world,
+        point,
+        reference,
+        detections,
+        cutouts,
+        measured,
+        scores,
+        batch,
+    ]
 
 
 def _measurements(ccds: list[CCD], number: int, random: np.random.Generator) -> None:
@@ -234,16 +245,21 @@ def _of_ccd(ccd: CCD, count: int, steady: list[Any], random: np.random.Generator
         if not is_bad:
             thing.n_measurements, thing.last_seen = thing.n_measurements + 1, max(thing.last_seen, ccd.mjd)
         failed = [list(CUTS)[int(random.integers(len(CUTS)))]] if is_bad else []
-        cuts = [[name, 2 * limit if name in failed else 0.5 * limit, limit, name not in failed] for name, limit in CUTS.items()]
+        cuts = [
+            [name, 2 * limit if name in failed else 0.5 * limit, limit, name not in failed]
+            for name, limit in CUTS.items()
+        ]
         row = Measurement(
             measurement_set=ccd.measurement_set, index_in_sources=index, object=thing, mjd=ccd.mjd, filter=ccd.band,
             x=40.0 + index, y=60.0, flux=70.0 * snr[index] * (-1 if random.random() < 0.2 else 1), flux_error=70.0,
             snr=float(snr[index]), magnitude=float(27.31 - 2.5 * np.log10(70 * snr[index])), magnitude_error=float(1.09 / snr[index]),
             flux_apertures=[100.0, 200.0], flux_apertures_errors=[7.0, 9.0], aperture_radii=[2.0, 4.0],
-            diagnostics={name: limit for name, limit in CUTS.items()}, cuts=cuts, failed_cuts=failed, is_bad=is_bad,
+            diagnostics=dict(CUTS), cuts=cuts, failed_cuts=failed, is_bad=is_bad,
             **thing.position(),
         )  # fmt: skip
-        scored = DeepScore(score_set=ccd.score_set, measurement=row, score=float(score[index]), scorer=ccd.score_set.provenance_id)
+        scored = DeepScore(
+            score_set=ccd.score_set, measurement=row, score=float(score[index]), scorer=ccd.score_set.provenance_id
+        )
         found += [row, scored]
         if not is_bad and random.random() < TOLD:
             found.append(Alert(id=stable_id(scored.pk), batch=ccd.batch, score=scored, stream="all", state="sent"))
