@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from products.errors import CannotWrite, DamagedFile, DiskFull, MissingFile
 
+
 class StepError(Exception):
     """An expected failure; `message` is a template that `details` fill."""
 

@@ -14,6 +14,7 @@ from products.views import (
     provenance,
     references,
     tags,
+    trace,
 )
 
 urlpatterns = [
@@ -22,6 +23,8 @@ urlpatterns = [
     path("exposures/<str:name>/<str:section>/", images.ccd, name="ccd"),
     path("exposures/<str:name>/<str:section>/report/", exposures.report, name="report"),
     path("candidates/", candidates.candidate_list, name="candidates"),
+    path("candidates/label/", candidates.label_many, name="label_many"),
+    path("candidates/labels.<str:ending>", candidates.labels, name="labels"),
     path("candidates/<uuid:key>/label/", candidates.label, name="label"),
     path("alerts/", alerts.alert_list, name="alerts"),
     path("alerts/again/", alerts.again, name="alerts_again"),
@@ -32,7 +35,9 @@ urlpatterns = [
     path("measurements/<uuid:key>/alerts/", alerts.decided, name="decided"),
     path("objects/", objects.object_list, name="objects"),
     path("objects/<str:name>/", objects.thing, name="object"),
-    path("objects/<str:name>/light_curve.csv", objects.light_curve, name="light_curve"),
+    path("objects/<str:name>/light_curve.<str:ending>", objects.light_curve, name="light_curve"),
+    path("objects/<str:name>/mark/", objects.mark, name="mark_object"),
+    path("trace/", trace.trace, name="trace"),
     path("provenance/", provenance.provenance_list, name="provenances"),
     path("provenance/compare/", tags.compare, name="compare"),
     path("provenance/clone/", tags.clone, name="clone_tag"),

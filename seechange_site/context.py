@@ -19,6 +19,7 @@ MENU = (
     ("candidates", "Candidates", ("candidates",)),
     ("alerts", "Alerts", ("alerts", "alert", "decided")),
     ("objects", "Objects", ("objects", "object")),
+    ("trace", "Trace", ("trace",)),
     ("provenances", "Provenance", OF_PROVENANCE),
     ("pipeline", "Pipeline", ("pipeline", "step")),
     ("docs", "Documentation", ("docs", "doc", "api")),

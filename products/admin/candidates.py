@@ -72,7 +72,7 @@ class DeepScoreAdmin(RowAdmin):
 class ObjectAdmin(RowAdmin):
     """People may say that nothing is there; the rest comes from the measurements."""
 
-    editable = ("is_bad",)
+    editable = ("is_bad", "remark")
     list_display = ["name", "ra", "dec", "n_measurements", "first_seen", "last_seen", "bad", "is_test"]
     list_filter = ["is_bad", "is_test"]
     search_fields = ["name"]

@@ -9,17 +9,16 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
-from astropy.io import fits as astropy_fits
 
 from products import sky
 from products.alerts.avro import VERSION
 from products.ids import stable_id
-from products.models import Alert, Cutouts, DeepScore, DeepScoreSet, DifferenceImage, Measurement
+from products.models import Alert, DeepScore, DeepScoreSet, DifferenceImage, Measurement
 from products.selectors.candidates import difference_of, source, with_source
+from products.stamps import Stamps
 
 NANOJANSKY = 31.4  # AB magnitude of 1 nJy
 HISTORY_DAYS = 365.0
-FITS_BLOCK = 2880  # bytes
 STAMPS = {"cutoutScience": "new", "cutoutTemplate": "reference", "cutoutDifference": "difference"}
 Packet = dict[str, Any]
 
@@ -59,7 +58,7 @@ def build_records(scores: Sequence[DeepScore]) -> dict[UUID, Packet]:
             score_set__provenance=scorer.provenance_id,
         ).select_related("score_set")
     }
-    stamps = _Stamps(measured.cutouts)
+    stamps = Stamps(measured.cutouts)
     found = {}
     for score in scores:
         row = rows[score.measurement_id]
@@ -77,7 +76,7 @@ def build_records(scores: Sequence[DeepScore]) -> dict[UUID, Packet]:
                 **{name: getattr(row.object, name) for name in ("name", "ra", "dec")},
             },
             "provenance": {"measuring": measured.provenance_id, "scoring": scorer.provenance_id, "alerting": None},
-            **stamps.of(row),
+            **{name: gzip.compress(file, compresslevel=6, mtime=0) for name, file in stamps.of(row, STAMPS).items()},
             "historyTrimmed": False,
         }
     return found
@@ -154,34 +153,3 @@ def _limits(rows: Collection[Measurement], history: dict[UUID, list[Measurement]
                 entry = {"midpointMjd": (start + end) / 2, "band": band, "limitingMagnitude": limit}
                 found[row.pk].append(entry)
     return found
-
-
-class _Stamps:
-    """The stamps of one set of cutouts as compressed FITS files."""
-
-    def __init__(self, cutouts: Cutouts) -> None:
-        self.cutouts = cutouts
-        text = cutouts.sources.image.zero_point.world_coordinates.header
-        header = astropy_fits.Header.fromstring(text, sep="\n")
-        header["BUNIT"] = "electron"
-        self.header = astropy_fits.PrimaryHDU(np.zeros((cutouts.size, cutouts.size), np.float32), header).header
-        self.corner = header["CRPIX1"], header["CRPIX2"]
-
-    def of(self, row: Measurement) -> dict[str, bytes]:
-        """The three stamps of a measurement, flagged pixels NaN, with their WCS."""
-        cutouts, index = self.cutouts, row.index_in_sources
-        for axis in (0, 1):
-            self.header[f"CRPIX{axis + 1}"] = (
-                self.corner[axis] - float(cutouts.centres[index][axis]) + cutouts.size // 2
-            )
-        header, flagged = self.header.tostring().encode("ascii"), cutouts.flags[index] != 0
-        return {
-            name: _file(header, np.where(flagged, np.nan, getattr(cutouts, plane)[index]))
-            for name, plane in STAMPS.items()
-        }
-
-
-def _file(header: bytes, pixels: np.ndarray) -> bytes:
-    """A FITS file, gzip, from its header block; written this way it takes a twentieth of astropy's time."""
-    data = pixels.astype(">f4").tobytes()
-    return gzip.compress(header + data + bytes(-len(data) % FITS_BLOCK), compresslevel=6, mtime=0)

@@ -206,6 +206,7 @@ class Label(Identified):
     person = models.ForeignKey("auth.User", models.PROTECT, related_name="labels")
     verdict = models.CharField(max_length=10, choices=Verdict.choices, help_text="What it is.")
     remark = models.TextField(blank=True, help_text="Why.")
+    changed_at = models.DateTimeField(auto_now=True, db_index=True, help_text="UTC, when the person last said so.")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["measurement", "person"], name="one_label_a_person")]

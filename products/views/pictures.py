@@ -30,15 +30,24 @@ def _kept(response: HttpResponse) -> HttpResponse:
 
 @require_safe
 def stamp(request: HttpRequest, key: UUID, plane: str) -> HttpResponse:
-    """A stamp of a measurement: new, reference or difference."""
+    """A stamp of a measurement: new, reference or difference; `noise` (μJy) gives a series one stretch."""
     if plane not in rendering.STAMP_PLANES:
         raise Http404(f"There is no stamp '{plane}'; there are: {', '.join(rendering.STAMP_PLANES)}.")
     rows = Measurement.objects.select_related(f"{DIFFERENCE}__zero_point__world_coordinates")
     row = get_object_or_404(rows, pk=key)
     try:
-        return _kept(HttpResponse(rendering.stamp_png(row, plane), content_type="image/png"))
+        return _kept(HttpResponse(rendering.stamp_png(row, plane, _noise(request)), content_type="image/png"))
     except (ArchiveError, OSError) as error:
         raise Http404(f"The stamp cannot be shown: {error}.") from error
+
+
+def _noise(request: HttpRequest) -> float | None:
+    """The stretch asked for; None, the image's own, for what is no number."""
+    try:
+        asked = float(request.GET.get("noise", ""))
+    except ValueError:
+        return None
+    return asked if 1e-6 < asked < 1e9 else None
 
 
 @require_safe
