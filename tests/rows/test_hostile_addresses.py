@@ -29,11 +29,22 @@ PARAMETERS = {
         "show", "filter", "exposure", "section", "start", "end", "min_score", "min_snr", "label", "alert", "sort",
         "page", "size",
     ),
+    "alerts": (
+        "stream", "state", "night", "exposure", "section", "object", "topic", "start", "end", "wanted_by", "sort", "page",
+        "size",
+    ),
     "objects": ("name", "position", "radius", "min_count", "sort", "page", "size"),
     "object": ("point", "y"),
     "light curve": ("tag",),
-    "provenances": ("process", "page", "size"),
-    "compare": ("a", "b"),
+    "provenances": ("process", "id", "held_by", "is_bad", "is_outdated", "is_testing", "sort", "page", "size"),
+    "compare": ("a", "b", "start", "end", "project"),
+    "references": (
+        "refset", "instrument", "filter", "section", "target", "position", "every_tag", "sort", "page", "size", "tag",
+    ),
+    "calibrators": (
+        "kind", "calibrator_set", "instrument", "section", "filter", "valid_at", "sort", "page", "size",
+    ),
+    "fakes": ("exposure", "section", "filter", "instrument", "start", "end", "x", "sort", "page", "size", "tag"),
 }  # fmt: skip
 
 
@@ -101,10 +112,17 @@ def test_no_name_in_an_address_breaks_a_page(client: Client) -> None:
         "objects",
         "provenance",
         "provenance/tags",
+        "provenance/product/image",
+        "references",
+        "calibrators",
+        "fakes",
         "pipeline/steps",
         "docs",
         "images",
         "files",
+        "alerts",
+        "alerts/schema",
+        "measurements",
     ):
         for value in (
             "%00",
