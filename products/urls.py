@@ -2,13 +2,14 @@
 
 from django.urls import path
 
-from products.views import candidates, exposures, images, objects, pictures, provenance
+from products.views import candidates, exposures, images, objects, pictures, provenance, reports
 
 urlpatterns = [
     path("exposures/", exposures.exposure_list, name="exposures"),
     path("exposures/<str:name>/", exposures.exposure, name="exposure"),
     path("exposures/<str:name>/<str:section>/", images.ccd, name="ccd"),
-    path("exposures/<str:name>/<str:section>/report/", exposures.report, name="report"),
+    path("exposures/<str:name>/<str:section>/report/", reports.report, name="report"),
+    path("reports/", reports.report_list, name="reports"),
     path("candidates/", candidates.candidate_list, name="candidates"),
     path("candidates/<uuid:key>/label/", candidates.label, name="label"),
     path("objects/", objects.object_list, name="objects"),

@@ -11,7 +11,7 @@ from products.services.tagging import known_tags
 
 MENU = (
     ("home", "Tonight", ("home",)),
-    ("exposures", "Exposures", ("exposures", "exposure", "ccd", "report", "image")),
+    ("exposures", "Exposures", ("exposures", "exposure", "ccd", "report", "reports", "image")),
     ("candidates", "Candidates", ("candidates",)),
     ("objects", "Objects", ("objects", "object")),
     ("provenances", "Provenance", ("provenances", "provenance", "tag", "compare")),

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
-from django.db.models import Count, Max, QuerySet
+from django.db.models import Count, Max, Q, QuerySet
 from django.http import HttpRequest
 
-from products.models import Provenance, ProvenanceTag, Report
+from products.models import Provenance, ProvenanceSet, ProvenanceTag, Report
 from products.models.base import Product
 
 DEFAULT = "current"
@@ -25,6 +26,15 @@ class ChosenTag:
     def narrow(self, rows: QuerySet, field: str = "provenance") -> QuerySet:
         """Only the rows whose provenance is in the tag."""
         return rows.filter(**{f"{field}__in": self.ids}) if self.ids else rows
+
+    @cached_property
+    def attempts(self) -> Q:
+        """Which attempts made products of this tag: those made under it, and those whose provenances it holds."""
+        if not self.ids:
+            return Q()
+        sets = ProvenanceSet.objects.values_list("key", "members")
+        held = [key for key, members in sets if self.ids.issuperset(members)]
+        return Q(tag=self.name) | Q(provenance_set__in=held)
 
     def owns(self, report: Report) -> bool:
         """Whether an attempt made products of this tag."""
