@@ -32,7 +32,8 @@ class ExposureSerializer(serializers.ModelSerializer):
         model = Exposure
         fields = [
             "id", "name", "instrument", "telescope", "kind", "mjd", "exposure_time", "filter", "filters", "ra", "dec",
-            "airmass", "target", "project", "origin", "badness", "provenance", "created_at", "filesize", "sha256", "file",
+            "airmass", "target", "project", "origin", "badness", "provenance", "created_at", "filesize", "sha256",
+            "file",
         ]  # fmt: skip
 
 

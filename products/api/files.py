@@ -13,6 +13,7 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.reverse import reverse
 
+from products.api.parameters import boolean
 from products.downloads import fits_answer
 from products.errors import ArchiveError
 from products.models.base import Product

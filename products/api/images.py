@@ -21,9 +21,9 @@ class ImageSerializer(serializers.ModelSerializer):
     class Meta:
         model = Image
         fields = [
-            "id", "kind", "exposure", "section", "instrument", "telescope", "project", "target", "filter", "mjd", "mjd_end",
-            "exposure_time", "airmass", "ra", "dec", "corners", "width", "height", "pixel_scale", "gain", "read_noise",
-            "saturation", "fwhm", "background_level", "background_noise", "zero_point_estimate",
+            "id", "kind", "exposure", "section", "instrument", "telescope", "project", "target", "filter", "mjd",
+            "mjd_end", "exposure_time", "airmass", "ra", "dec", "corners", "width", "height", "pixel_scale", "gain",
+            "read_noise", "saturation", "fwhm", "background_level", "background_noise", "zero_point_estimate",
             "limiting_magnitude_estimate", "zero_point", "reference", "alignment_target", "score_mean", "score_std",
             "badness", "provenance", "created_at", "filesize", "sha256", "file",
         ]  # fmt: skip

@@ -21,8 +21,8 @@ class ReportSerializer(serializers.ModelSerializer):
     class Meta:
         model = Report
         fields = [
-            "id", "exposure", "image", "section", "attempt", "state", "started_at", "finished_at", "cluster", "node", "tag",
-            "plan", "reached", "error_step", "error_type", "error_message",
+            "id", "exposure", "image", "section", "attempt", "state", "started_at", "finished_at", "cluster", "node",
+            "tag", "plan", "reached", "error_step", "error_type", "error_message",
         ]  # fmt: skip
 
 

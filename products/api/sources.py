@@ -55,8 +55,8 @@ class SourceListSerializer(OfImage):
         model = SourceList
         image = "image"
         fields = [
-            "id", "kind", "n_sources", "n_stars", "aperture_radii", "best_aperture", "threshold", "badness", "provenance",
-            "created_at", "filesize", "sha256", "file",
+            "id", "kind", "n_sources", "n_stars", "aperture_radii", "best_aperture", "threshold", "badness",
+            "provenance", "created_at", "filesize", "sha256", "file",
         ]  # fmt: skip
 
 

@@ -55,7 +55,8 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="report",
             index=models.Index(
-                fields=["exposure", "section", "attempt", "state", "tag", "provenance_set"], name="report_states"
+                fields=["exposure", "section", "attempt", "state", "tag", "provenance_set", "cluster", "node"],
+                name="report_states",
             ),
         ),
         migrations.AddIndex(

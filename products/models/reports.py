@@ -90,9 +90,10 @@ class Report(Identified):
         ordering = ["-started_at"]
         indexes = [
             models.Index(fields=["exposure", "section", "-started_at"], name="report_latest"),
-            # What decides the state of an exposure, without a look at the rows.
+            # What decides the state of an exposure and counts reports, without a look at the rows, which are long.
             models.Index(
-                fields=["exposure", "section", "attempt", "state", "tag", "provenance_set"], name="report_states"
+                fields=["exposure", "section", "attempt", "state", "tag", "provenance_set", "cluster", "node"],
+                name="report_states",
             ),
             models.Index(fields=["error_type", "error_step"], name="report_errors"),
         ]
@@ -106,6 +107,11 @@ class Report(Identified):
     def seconds(self) -> float:
         """Time of all steps, seconds."""
         return sum(step["seconds"] for step in self.steps)
+
+    @property
+    def took(self) -> float | None:
+        """Time from its beginning to its end, seconds."""
+        return (self.finished_at - self.started_at).total_seconds() if self.finished_at else None
 
     @property
     def reached(self) -> list[str]:

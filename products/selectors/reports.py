@@ -1,19 +1,14 @@
-"""Attempts across exposures: how long they took and what stopped them."""
+"""Attempts across exposures: how they ended and what stopped them."""
 
 from __future__ import annotations
 
 from collections import Counter
 
-from django.db.models import Count, DurationField, ExpressionWrapper, F, QuerySet
+from django.db.models import Count, QuerySet
 
 from products.models import Report
 
 NOT_LISTED = ("error_details", "traceback", "exposure__header", "exposure__companions")
-
-
-def with_duration(rows: QuerySet[Report]) -> QuerySet[Report]:
-    """The same attempts, each with the time that it `took` from its beginning to its end."""
-    return rows.annotate(took=ExpressionWrapper(F("finished_at") - F("started_at"), DurationField()))
 
 
 def state_counts(rows: QuerySet[Report]) -> Counter[str]:

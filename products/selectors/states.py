@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from dataclasses import dataclass, field
+from functools import lru_cache
+from uuid import UUID
 
-from django.db.models import Avg, Case, Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Sum, TextField, Value, When
+from django.db.models import Avg, Case, Exists, F, OuterRef, Q, QuerySet, Subquery, Sum, TextField, Value, When
 from django.db.models.functions import Cast, StrIndex
+from django.db.models.lookups import Exact
 
-from products.models import PSF, Exposure, MeasurementSet, Report, ZeroPoint
-from products.selectors.tags import ChosenTag
+from products.models import PSF, Exposure, Image, MeasurementSet, Report, ZeroPoint
+from products.selectors.tags import Beside, ChosenTag
 
 STATES = ("waiting", "running", "done", "partial", "failed")
 OF_ZERO_POINT = "world_coordinates__sources__image__exposure"
@@ -39,12 +44,6 @@ def with_state(rows: QuerySet[Exposure], tag: ChosenTag) -> QuerySet[Exposure]:
     return rows.annotate(state=state)
 
 
-def state_counts(rows: QuerySet[Exposure], tag: ChosenTag) -> Counter[str]:
-    """How many of the science exposures are in each state."""
-    science = with_state(rows.filter(kind=Exposure.Kind.SCIENCE).order_by(), tag)
-    return Counter(dict(science.values_list("state").annotate(n=Count("pk"))))
-
-
 def with_filter(rows: QuerySet[Exposure], name: str) -> QuerySet[Exposure]:
     """Exposures with that filter in front of all CCDs, or of some: also before any of them is an image."""
     text = Cast("filters", TextField())
@@ -53,27 +52,51 @@ def with_filter(rows: QuerySet[Exposure], name: str) -> QuerySet[Exposure]:
     return rows.filter(Q(filter=name) | Q(in_filters__gt=0))
 
 
-def filter_counts(rows: QuerySet[Exposure]) -> Counter[str]:
-    """How many exposures have each filter, in front of all CCDs or of some."""
-    found: Counter[str] = Counter()
-    for one, several, n in rows.order_by().values_list("filter", "filters").annotate(n=Count("pk")):
-        for name in {one, *several.values()} - {""}:
-            found[name] += n
+@dataclass
+class Choices:
+    """Exposures of a search, in order, and how many each other choice of state or filter would find."""
+
+    keys: list[UUID] = field(default_factory=list)
+    states: Counter[str] = field(default_factory=Counter)
+    filters: Counter[str] = field(default_factory=Counter)
+
+
+def choices(rows: QuerySet[Exposure], tag: ChosenTag, state: str, band: str) -> Choices:
+    """Those of `rows` in a state and with a filter (any where empty), counted in one query: it may take a while."""
+    found = Choices()
+    rows = with_state(rows, tag).annotate(several=Cast("filters", TextField()))
+    for key, kind, own, one, several in rows.values_list("pk", "kind", "state", "filter", "several"):
+        bands = _values(several) | {one} if several != "{}" else {one}
+        is_science = kind == Exposure.Kind.SCIENCE
+        of_band, in_state = not band or band in bands, not state or (is_science and own == state)
+        if of_band and is_science:
+            found.states[own] += 1
+        if in_state:
+            found.filters.update(bands - {""})
+        if of_band and in_state:
+            found.keys.append(key)
     return found
+
+
+@lru_cache(maxsize=1000)
+def _values(text: str) -> frozenset[str]:
+    """The values of a JSON object."""
+    return frozenset(json.loads(text).values())
 
 
 def with_figures(rows: QuerySet[Exposure], tag: ChosenTag, *names: str) -> QuerySet[Exposure]:
     """The same exposures with `seeing` (″), `limit` (mag), `detected` or `kept`, over their CCDs under the tag."""
     seeing = Avg(F("fwhm_pixels") * F("sources__image__pixel_scale"))
-    psfs, points, sets = PSF.objects.all(), ZeroPoint.objects.all(), MeasurementSet.objects.all()
     known = {
-        "seeing": (psfs, "sources__image__exposure", seeing),
-        "limit": (points, OF_ZERO_POINT, Avg("limiting_magnitude")),
-        "detected": (sets, OF_MEASUREMENTS, Sum("n_measured")),
-        "kept": (sets, OF_MEASUREMENTS, Sum("n_kept")),
+        "seeing": (PSF, "sources__image", Image.Kind.SCIENCE, seeing),
+        "limit": (ZeroPoint, "world_coordinates__sources__image", Image.Kind.SCIENCE, Avg("limiting_magnitude")),
+        "detected": (MeasurementSet, "cutouts__sources__image", Image.Kind.DIFFERENCE, Sum("n_measured")),
+        "kept": (MeasurementSet, "cutouts__sources__image", Image.Kind.DIFFERENCE, Sum("n_kept")),
     }
     for name in names:
-        products, path, figure = known[name]
-        own = tag.narrow(products.filter(**{path: OuterRef("pk")})).order_by().values(path)
+        model, image, kind, figure = known[name]
+        path = f"{image}__exposure"
+        of_kind = Exact(Beside(F(f"{image}__kind"), output_field=TextField()), kind)
+        own = tag.narrow(model.objects.filter(of_kind, **{path: OuterRef("pk")})).order_by().values(path)
         rows = rows.annotate(**{name: Subquery(own.annotate(figure=figure).values("figure"))})
     return rows

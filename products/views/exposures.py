@@ -34,10 +34,10 @@ def exposure_list(request: HttpRequest) -> HttpResponse:
     everything = tag.narrow(Exposure.objects.defer(*selector.NOT_LISTED))
     found = ExposureFilter(request.GET, queryset=everything, request=request)
     sort = sort_of(request, {*SORTS, *FIGURES}, "-mjd")
-    page = page_of(request, in_order(found.qs, sort, tag), 25)
-    state, band = found.wanted.get("state"), found.wanted.get("filter")
-    counts = states.state_counts(found.without("state"), tag)
-    bands = states.filter_counts(found.without("filter"))
+    state, band = found.wanted.get("state", ""), found.wanted.get("filter", "")
+    choices = states.choices(in_order(found.without("state", "filter"), sort, tag), tag, state, band)
+    page = page_of(request, choices.keys, 25)
+    rows = everything.in_bulk(page.object_list)
     return render(
         request,
         "products/exposures.html",
@@ -45,10 +45,12 @@ def exposure_list(request: HttpRequest) -> HttpResponse:
             "form": found.form,
             "sort": sort,
             "page": page,
-            "rows": selector.overview(page.object_list, tag),
+            "rows": selector.overview([rows[key] for key in page.object_list], tag),
             "total": everything.count(),
-            "states": [(name, counts[name], name == state) for name in states.STATES],
-            "filters": [(name, bands[name], name == band) for name in sorted({*bands, band or ""} - {""})],
+            "states": [(name, choices.states[name], name == state) for name in states.STATES],
+            "filters": [
+                (name, choices.filters[name], name == band) for name in sorted({*choices.filters, band} - {""})
+            ],
             "projects": names_of(everything, "project"),
             "instruments": names_of(everything, "instrument"),
             "asked": found.is_narrowed,

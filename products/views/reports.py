@@ -20,7 +20,6 @@ SORTS = {
     "exposure": "exposure__name",
     "ccd": "section",
     "attempt": "attempt",
-    "took": "took",
     "node": "node",
     "state": "state",
     "error": "error_type",
@@ -33,7 +32,7 @@ def report_list(request: HttpRequest) -> HttpResponse:
     """Attempts at CCDs across exposures, and how often each error stopped them."""
     found = ReportFilter(request.GET, queryset=Report.objects.all(), request=request)
     sort = sort_of(request, SORTS, "-started")
-    rows = reports.with_duration(found.qs).order_by(*ordering(sort, SORTS[sort.removeprefix("-")]))
+    rows = found.qs.order_by(*ordering(sort, SORTS[sort.removeprefix("-")]))
     page = page_of(request, rows.select_related("exposure").defer(*reports.NOT_LISTED), 50)
     wanted = found.wanted
     counts = reports.state_counts(found.without("state"))
