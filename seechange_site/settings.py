@@ -14,6 +14,8 @@ SEECHANGE_CONFIG = env.text("SEECHANGE_CONFIG", str(BASE_DIR / "processing" / "c
 SEECHANGE_ARCHIVE = env.text("SEECHANGE_ARCHIVE")  # a directory behind the local files; none when empty
 SEECHANGE_ALERTS = Path(env.text("SEECHANGE_ALERTS", str(SEECHANGE_DATA / "alerts")))
 SEECHANGE_KAFKA = env.kafka()
+# Folders where raw files arrive, with colons between them: what people may name on the conductor's page.
+SEECHANGE_INCOMING = [folder for folder in env.text("SEECHANGE_INCOMING").split(":") if folder]
 SEECHANGE_CONDUCTOR = env.text("SEECHANGE_CONDUCTOR", "http://127.0.0.1:8000")  # what launchers ask for exposures
 SEECHANGE_CLAIM_TOKEN = env.text("SEECHANGE_CLAIM_TOKEN")
 
@@ -94,7 +96,8 @@ Q_CLUSTER = {
     "bulk": 1,
     "poll": 0.5,
     "timeout": QUEUE_TIMEOUT,
-    "retry": 2 * QUEUE_TIMEOUT + 600,  # counts from the hand-out; `manage.py cluster` uses shorter leases and renews them
+    "retry": 2 * QUEUE_TIMEOUT
+    + 600,  # counts from the hand-out; `manage.py cluster` uses shorter leases and renews them
     "max_attempts": 3,
     "ack_failures": True,  # what failed once with a reason fails again
     "recycle": 20,  # tasks that a worker does before it makes room for a fresh one

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from conductor.models import PipelineWorker
+from conductor.errors import StillThere
+from conductor.models import ClaimEvent, PipelineWorker
+
+ALIVE = 90.0  # s since the last heartbeat; a launcher sends one every 15 s
 
 EXACT = 5.0  # s: how exactly the last sign of life is known; not every claim needs to write it
 
@@ -32,3 +36,13 @@ def register(cluster: str, node: str = "", **about: Any) -> PipelineWorker:
 def forget(worker: PipelineWorker) -> None:
     """A launcher that ends. What it holds stays its own until the lease runs out."""
     worker.delete()
+
+
+def remove(worker: PipelineWorker, *, actor: str, reason: str = "") -> None:
+    """A launcher that is gone without a word, taken from the list by a person; StillThere where it was heard of."""
+    silent = (timezone.now() - worker.last_heartbeat).total_seconds()
+    if silent < ALIVE:
+        raise StillThere(worker=str(worker), seconds=round(silent))
+    with transaction.atomic():
+        ClaimEvent.about(f"worker {worker}", "removed", actor=actor, reason=reason)
+        forget(worker)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from conductor.models import ClaimEvent, KnownExposure, PipelineWorker, Watch
+from conductor.services.moving import move
 from products.models import Alert
 from tests import factories
+from tests.rows.waiting import claimed, known
 
 FAILED = "S4"  # the CCD that stopped
 
@@ -76,6 +79,25 @@ class Archive:
             "login": "/login/",
         }
 
+    def conductor_addresses(self) -> dict[str, str]:
+        """Every page of the conductor by name: for people with its permissions."""
+        row, watch = KnownExposure.objects.latest("mjd"), Watch.objects.get()
+        event = ClaimEvent.objects.filter(known_exposure=row).latest("id")
+        return {
+            "conductor": "/conductor/",
+            "known exposure": f"/conductor/{row.pk}/",
+            "events": "/conductor/events/",
+            "move": f"/conductor/move/?action=hold&id={row.pk}",
+            "undo": f"/conductor/events/undo/?event={event.pk}",
+            "policy": "/conductor/policy/?do=pause",
+            "add exposures": "/conductor/add/",
+            "new watch": "/conductor/watches/add/?instrument=demo",
+            "watch": f"/conductor/watches/{watch.pk}/",
+            "move of a watch": f"/conductor/watches/{watch.pk}/move/?do=look",
+            "worker": f"/conductor/workers/{PipelineWorker.objects.get().pk}/remove/",
+            "queue": "/conductor/queue/",
+        }
+
 
 def archive() -> Archive:
     """A small archive."""
@@ -89,4 +111,9 @@ def archive() -> Archive:
     later = factories.exposure("demo_20261124_031500", mjd=61368.1355, filter="g")
     again = factories.full_ccd(of=later, objects=[row.object for row in ccd.measurements])
     factories.provenance("extraction", ccd.image.provenance, tag="trial", threshold=4.0)
+    Watch.objects.create(name="tonight", instrument="demo", arguments={"folder": "/data/raw"}, is_paused=True)
+    rows = known(3)
+    claimed("lasilla")
+    KnownExposure.objects.filter(pk=rows[0].pk).update(exposure=exposure)
+    move("hold", [rows[1].pk], actor="ada", reason="clouds")
     return Archive(ccd, again)
