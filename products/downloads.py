@@ -26,6 +26,7 @@ def fits_answer(row: FileBacked, tag: ChosenTag, *, calibrated: bool = False) ->
         image = Image.objects.get(pk=row.pk)
         if image.kind in CALIBRATED and (zero_point := trace.tree(image, tag).zero_point):
             content = calibrated_copy(path, zero_point)
-    answer = FileResponse(content, as_attachment=True, filename=path.name, content_type="application/fits")
+    kind = "avro" if path.suffix == ".avro" else "fits"
+    answer = FileResponse(content, as_attachment=True, filename=path.name, content_type=f"application/{kind}")
     answer["Cache-Control"] = "private"
     return answer

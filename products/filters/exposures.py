@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import django_filters
 from django.db.models import QuerySet
 
-from products.filters.base import ArchiveFilter, ChoiceFilter, DateFilter, PositionFilter, TextFilter
+from products.filters.base import ArchiveFilter, ChoiceFilter, DateFilter, FloatFilter, PositionFilter, TextFilter
 from products.models import Exposure, Image
 from products.selectors import states
 from products.selectors.exposures import images_covering
@@ -23,9 +22,9 @@ class ExposureFilter(ArchiveFilter):
     instrument = TextFilter(label="instrument")
     filter = TextFilter(method="of_filter", label="filter")
     kind = ChoiceFilter(choices=[(kind, kind) for kind in Exposure.Kind.values], label="kind")
-    max_airmass = django_filters.NumberFilter("airmass", lookup_expr="lte", label="airmass at most", min_value=1)
-    max_seeing = django_filters.NumberFilter(method="sharper", label="seeing at most (″)", min_value=0)
-    min_limit = django_filters.NumberFilter(method="deeper", label="limit at least (mag)")
+    max_airmass = FloatFilter("airmass", lookup_expr="lte", label="airmass at most", min_value=1)
+    max_seeing = FloatFilter(method="sharper", label="seeing at most (″)", min_value=0)
+    min_limit = FloatFilter(method="deeper", label="limit at least (mag)")
     state = ChoiceFilter(choices=[(state, state) for state in states.STATES], method="in_state", label="state")
 
     class Meta:
@@ -41,13 +40,13 @@ class ExposureFilter(ArchiveFilter):
         """Exposures with that filter, in front of all CCDs or of some."""
         return states.with_filter(rows, value)
 
-    def sharper(self, rows: QuerySet, name: str, value: object) -> QuerySet:
+    def sharper(self, rows: QuerySet, name: str, value: float) -> QuerySet:
         """Exposures with no more seeing, in the mean of their CCDs."""
-        return states.with_figures(rows, self.tag, "seeing").filter(seeing__lte=float(value))
+        return states.with_figures(rows, self.tag, "seeing").filter(seeing__lte=value)
 
-    def deeper(self, rows: QuerySet, name: str, value: object) -> QuerySet:
+    def deeper(self, rows: QuerySet, name: str, value: float) -> QuerySet:
         """Exposures at least that deep, in the mean of their CCDs."""
-        return states.with_figures(rows, self.tag, "limit").filter(limit__gte=float(value))
+        return states.with_figures(rows, self.tag, "limit").filter(limit__gte=value)
 
     def in_state(self, rows: QuerySet, name: str, value: str) -> QuerySet:
         """Science exposures in that state under the tag."""

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import django_filters
 from django.db.models import QuerySet
 
-from products.filters.base import ArchiveFilter, ChoiceFilter, DateFilter, PositionFilter, TextFilter
+from products.filters.base import ArchiveFilter, ChoiceFilter, DateFilter, FloatFilter, PositionFilter, TextFilter
 from products.models import PSF, Image, SourceList, WorldCoordinates, ZeroPoint
 from products.selectors.exposures import images_covering
 
@@ -94,7 +94,7 @@ class ZeroPointFilter(OfImageFilter):
 
     to_image = "world_coordinates__sources__image"
     catalog = TextFilter(label="star catalogue")
-    min_limit = django_filters.NumberFilter("limiting_magnitude", lookup_expr="gte", label="limit at least (mag)")
+    min_limit = FloatFilter("limiting_magnitude", lookup_expr="gte", label="limit at least (mag)")
 
     class Meta:
         model = ZeroPoint

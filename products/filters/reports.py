@@ -40,6 +40,10 @@ class ReportFilter(ArchiveFilter):
         """The attempts of the tag that match, or those of every tag."""
         return super().filter_queryset(queryset.filter(self.owned))
 
+    def without(self, *names: str) -> QuerySet:
+        """The attempts of the tag under every filter but these."""
+        return super().without(*names).filter(self.owned)
+
     def since(self, rows: QuerySet, name: str, value: float) -> QuerySet:
         """Attempts that began at that time or later."""
         return rows.filter(**{f"{name}__gte": date_of_mjd(min(max(value, FIRST), LAST))})

@@ -20,7 +20,7 @@ def fill(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("products", "0001_initial")]
+    dependencies = [("products", "0003_scores_beside_measurements")]
 
     operations = [
         migrations.CreateModel(
