@@ -106,8 +106,22 @@ class TraceForm(Search):
     end = DateField(label="to", ends=True)
 
 
+class ComparisonSearch(Search):
+    """Exposures on which two tags are compared."""
+
+    start = DateField(label="on exposures from")
+    end = DateField(label="to", ends=True)
+    project = _text(label="project")
+
+
 class LabelForm(forms.Form):
     """What a person says of one or many measurements; an empty verdict takes their label back."""
 
     measurement = MeasurementsField()
     verdict = forms.ChoiceField(required=False, choices=[("", "take back"), *Label.Verdict.choices])
+
+
+class SendAgainForm(forms.Form):
+    """Why alerts are to be sent again."""
+
+    why = forms.CharField(max_length=500, strip=True)

@@ -98,6 +98,25 @@ def stamp_png(measurement: Measurement, plane: str, noise: float | None = None) 
     return _png(np.where(nothing, hatching(shown.shape), shown))
 
 
+def place_png(image: Image, x: float, y: float, size: int = 51) -> bytes:
+    """A stamp of an image around a pixel, north up, in the stretch of the stamps of measurements."""
+    left, low = round(x) - size // 2, round(y) - size // 2
+    inside_y, inside_x = slice(max(low, 0), max(low + size, 0)), slice(max(left, 0), max(left + size, 0))
+    with astropy_fits.open(image.path(), memmap=False) as file:  # tiles around the place are read, not the whole image
+        part = np.array(file[type(image).data.extension].section[inside_y, inside_x], np.float32)
+    values = np.full((size, size), np.nan, np.float32)
+    values[inside_y.start - low :, inside_x.start - left :][: part.shape[0], : part.shape[1]] = part
+    sigma = image.background_noise or robust_sigma(part)
+    if image.kind == Image.Kind.DIFFERENCE:
+        pixels = grey(values, -DIFFERENCE_RANGE * sigma, DIFFERENCE_RANGE * sigma)
+    else:
+        sigma, sky = sky_noise(image), float(np.median(part)) if part.size else 0.0
+        pixels = grey(values, sky + BLACK * sigma, sky + WHITE * sigma, "asinh")
+    matrix = pixel_matrix(image.wcs)
+    shown, nothing = north_up(pixels, matrix), north_up(np.isnan(values), matrix)
+    return _png(np.where(nothing, hatching(shown.shape), shown))
+
+
 def hatching(shape: tuple[int, int]) -> np.ndarray:
     """The diagonal stripes that stand for "no data", 8-bit grey: no stretch of an image looks like them."""
     y, x = np.indices(shape)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 import django_filters
 from django import forms
 from django.db.models import QuerySet
-from django_filters.fields import ChoiceField
+from django_filters.fields import ChoiceField, IsoDateTimeField
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 
@@ -30,6 +31,24 @@ class PositionFilter(django_filters.Filter):
     """A position in any usual notation, or the name of an object."""
 
     field_class = PositionField
+
+
+class MomentField(IsoDateTimeField):
+    """A time in ISO 8601 that every database can compare with: its UTC is within the years of the calendar."""
+
+    def clean(self, value: Any) -> datetime.datetime | None:
+        found = super().clean(value)
+        try:
+            return found and found.astimezone(datetime.UTC)
+        except OverflowError:
+            raise forms.ValidationError("no time is that early or that late") from None
+
+
+@extend_schema_field(OpenApiTypes.DATETIME)
+class MomentFilter(django_filters.IsoDateTimeFilter):
+    """A time, e.g. `2026-11-23T04:00Z`."""
+
+    field_class = MomentField
 
 
 class TextFilter(django_filters.CharFilter):
@@ -72,7 +91,7 @@ class ArchiveFilter(django_filters.FilterSet):
     def wanted(self) -> dict[str, Any]:
         """Clean values by name, without those that are wrong or empty."""
         self.form.is_valid()
-        return {name: value for name, value in self.form.cleaned_data.items() if value not in (None, "")}
+        return {name: value for name, value in self.form.cleaned_data.items() if value not in (None, "", [])}
 
     @property
     def is_narrowed(self) -> bool:

@@ -80,7 +80,7 @@ def _file(path: Path) -> HttpResponse:
 
 @require_safe
 def fits_file(request: HttpRequest, key: UUID) -> FileResponse:
-    """The file of a product: an image, a table of sources, a PSF, stamps, or a raw exposure.
+    """The file of a product: an image, a table of sources, a PSF, stamps, packets of alerts, or a raw exposure.
 
     With `?calibrated=1` an image has the WCS and the zero point in its headers that it has under the chosen tag.
     """
@@ -97,6 +97,7 @@ def fits_file(request: HttpRequest, key: UUID) -> FileResponse:
             image = Image.objects.get(pk=key)
             if image.kind in CALIBRATED and (zero_point := trace.tree(image, chosen_tag(request)).zero_point):
                 content = calibrated_copy(path, zero_point)
-        return FileResponse(content, as_attachment=True, filename=path.name, content_type="application/fits")
+        kind = "avro" if path.suffix == ".avro" else "fits"
+        return FileResponse(content, as_attachment=True, filename=path.name, content_type=f"application/{kind}")
     except (ArchiveError, OSError) as error:
         raise Http404(f"The file cannot be sent: {error}.") from error

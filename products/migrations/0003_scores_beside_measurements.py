@@ -13,7 +13,7 @@ def copy_provenance(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('products', '0001_initial'),
+        ('products', '0002_alert_ledger'),
     ]
 
     operations = [
