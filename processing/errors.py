@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from products.errors import CannotWrite, DamagedFile, DiskFull, MissingFile
+
 
 class StepError(Exception):
     """An expected failure; `message` is a template that `details` fill."""
@@ -80,3 +82,25 @@ class Interrupted(StepError):
 
 class DatabaseLost(StepError):
     message = "the database could not be used: {reason}; nothing of this step was kept, run it again"
+
+
+class CatalogAway(BadInput):
+    """A star catalogue that is asked over the network does not answer."""
+
+
+# What may go well another time, or elsewhere, without anybody's doing.
+PASSING = (
+    CannotWrite, CatalogAway, DamagedFile, DatabaseLost, DiskFull, Interrupted, Killed, MissingFile, MemoryError, OSError
+)  # fmt: skip
+
+
+def is_passing(error_type: str) -> bool:
+    """Whether an error, by the name that a report gives its class, may not come back at the next attempt."""
+    return error_type in _PASSING
+
+
+def _names(cls: type) -> set[str]:
+    return {cls.__name__}.union(*map(_names, cls.__subclasses__()))
+
+
+_PASSING = set().union(*map(_names, PASSING))

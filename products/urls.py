@@ -3,6 +3,7 @@
 from django.urls import path
 
 from products.views import (
+    alerts,
     candidates,
     exposures,
     fakes,
@@ -13,6 +14,7 @@ from products.views import (
     provenance,
     references,
     tags,
+    trace,
 )
 
 urlpatterns = [
@@ -21,10 +23,21 @@ urlpatterns = [
     path("exposures/<str:name>/<str:section>/", images.ccd, name="ccd"),
     path("exposures/<str:name>/<str:section>/report/", exposures.report, name="report"),
     path("candidates/", candidates.candidate_list, name="candidates"),
+    path("candidates/label/", candidates.label_many, name="label_many"),
+    path("candidates/labels.<str:ending>", candidates.labels, name="labels"),
     path("candidates/<uuid:key>/label/", candidates.label, name="label"),
+    path("alerts/", alerts.alert_list, name="alerts"),
+    path("alerts/again/", alerts.again, name="alerts_again"),
+    path("alerts/schema/<str:version>.avsc", alerts.schema, name="alert_schema"),
+    path("alerts/<uuid:key>/", alerts.alert, name="alert"),
+    path("alerts/<uuid:key>/again/", alerts.again, name="alert_again"),
+    path("alerts/<uuid:key>/packet.avro", alerts.packet_file, name="alert_packet"),
+    path("measurements/<uuid:key>/alerts/", alerts.decided, name="decided"),
     path("objects/", objects.object_list, name="objects"),
     path("objects/<str:name>/", objects.thing, name="object"),
-    path("objects/<str:name>/light_curve.csv", objects.light_curve, name="light_curve"),
+    path("objects/<str:name>/light_curve.<str:ending>", objects.light_curve, name="light_curve"),
+    path("objects/<str:name>/mark/", objects.mark, name="mark_object"),
+    path("trace/", trace.trace, name="trace"),
     path("provenance/", provenance.provenance_list, name="provenances"),
     path("provenance/compare/", tags.compare, name="compare"),
     path("provenance/clone/", tags.clone, name="clone_tag"),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from astropy.wcs import WCS
 
-from products.ids import stable_id
+from products.alerts.packet import alert_id
 from products.models import (
     PSF,
     Alert,
@@ -283,13 +283,22 @@ def _measured(
     score_set = _saved(
         DeepScoreSet(measurement_set=result, algorithm="trees", threshold=0.5, n_real=4, provenance=scoring)
     )
-    alerting = provenance("alerting", scoring, tag=tag)
-    batch = _saved(AlertBatch(score_set=score_set, n_alerts=1, provenance=alerting))
+    alerting = provenance("alerting", scoring, tag=tag, streams=[{"name": "all", "min_score": 0.95}])
+    batch = AlertBatch(
+        score_set=score_set,
+        n_alerts=1,
+        n_scored=6,
+        refused={"all": {"failed_cuts": 2, "score": 3}},
+        provenance=alerting,
+    )
     for row in rows:
         value = 0.12 if row.is_bad else 0.98 - 0.07 * row.index_in_sources
         score = DeepScore.objects.create(score_set=score_set, measurement=row, score=value)
         if row.index_in_sources == 0:
-            Alert.objects.create(id=stable_id(score.pk), batch=batch, score=score, stream="all", state="sent")
+            identity = alert_id(row.pk, scoring.pk, "all")
+            batch.rows.append(Alert(id=identity, batch=batch, score=score, stream="all", state="sent"))
+    _saved(batch)
+    Alert.objects.bulk_create(batch.rows)
     return result, report(difference.exposure, difference.section, tag=tag)
 
 

@@ -77,7 +77,7 @@ def test_provenances_are_found_by_process_id_tag_and_mark(site, client, ada):
 
 
 def test_versions_of_the_code_are_listed(site, client, ada):
-    (row,) = results(client, "code_versions/?process=photocal")
+    (row,) = results(client, "code-versions/?process=photocal")
     assert (row["major"], row["minor"], row["patch"]) == (1, 0, 0)
 
 
@@ -140,13 +140,13 @@ def test_what_is_wrong_with_a_new_tag_is_named(body, field, site, client, ada):
 
 
 def test_two_tags_are_compared_by_how_and_by_what_came_out(site, client, ada):
-    found = client.get(f"{API}/tag_comparison/?a=current&b=trial").json()
+    found = client.get(f"{API}/tag-comparison/?a=current&b=trial").json()
     by_process = {row["process"]: row for row in found["processes"]}
     assert by_process["extraction"]["because"].startswith("parameters") and not by_process["extraction"]["same"]
     assert {"process": "extraction", "parameter": "threshold", "a": 3.0, "b": 4.0} in found["parameters"]
     assert found["detections"]["ccds"] == 0
     clone("current", "copy")
-    same = client.get(f"{API}/tag_comparison/?a=current&b=copy").json()
+    same = client.get(f"{API}/tag-comparison/?a=current&b=copy").json()
     assert all(row["same"] for row in same["processes"])
     assert same["detections"]["ccds"] == 3 and same["detections"]["both"] == 12
     assert same["detections"]["only_a"] == same["detections"]["only_b"] == 0
@@ -154,7 +154,7 @@ def test_two_tags_are_compared_by_how_and_by_what_came_out(site, client, ada):
 
 @pytest.mark.parametrize("query", ["a=current", "a=current&b=no", "a=current&b=trial&start=x", "a=current&b=trial&c=1"])
 def test_a_comparison_names_its_wrong_parameter(query, site, client, ada):
-    answer = client.get(f"{API}/tag_comparison/?{query}")
+    answer = client.get(f"{API}/tag-comparison/?{query}")
     name = {"a=current": "b", "a=current&b=no": "b"}.get(query) or query.rsplit("&", 1)[1].split("=")[0]
     assert answer.status_code == 400 and list(error(answer)["fields"]) == [name]
 
@@ -196,15 +196,15 @@ def test_calibrators_say_when_they_hold_and_what_used_them(site, client, ada):
 
 
 def test_fakes_come_image_by_image_and_one_by_one(site, client, ada):
-    (row,) = results(client, f"fake_analyses/?exposure={site.name}")
+    (row,) = results(client, f"fake-analyses/?exposure={site.name}")
     assert row["n_fakes"] == 40 and row["n_kept"] < row["n_detected"] < 40
-    assert results(client, "fake_analyses/?tag=trial") == []
-    fakes = client.get(f"{API}/fake_analyses/{row['id']}/fakes/").json()
+    assert results(client, "fake-analyses/?tag=trial") == []
+    fakes = client.get(f"{API}/fake-analyses/{row['id']}/fakes/").json()
     assert len(fakes) == 40 and sum(fake["is_kept"] for fake in fakes) == row["n_kept"]
     assert all(bool(fake["reason"]) != fake["is_kept"] for fake in fakes)
     assert any("too faint" in fake["reason"] for fake in fakes)
     assert any(fake["reason"] == "detected, failed a cut" for fake in fakes)
-    (fake_set,) = results(client, "fake_sets/?section=N1")
+    (fake_set,) = results(client, "fake-sets/?section=N1")
     assert fake_set["n_fakes"] == 40 and fake_set["id"] == row["fake_set"]
 
 
