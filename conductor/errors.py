@@ -37,3 +37,13 @@ class CannotLook(ConductorError):
     """A watch, or a folder, that cannot be looked through."""
 
     message = "{reason}"
+
+
+class StillThere(ConductorError):
+    message = "{worker} was heard of {seconds} s ago; it leaves by itself once its launcher ends"
+
+
+class NotAllowed(ConductorError):
+    """A file or a folder that nobody may name on a page."""
+
+    message = "{path} is in none of the folders that may be named here ({allowed})"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from decimal import Decimal
 
 import django_filters
 from django.db.models import Q, QuerySet, TextField
@@ -10,18 +12,23 @@ from django.db.models.functions import Cast
 
 from conductor.models import ClaimEvent, KnownExposure
 from products import sky
-from products.filters.base import ArchiveFilter, ChoiceFilter, DateFilter, PositionFilter, TextFilter
+from products.filters.base import ArchiveFilter, ChoiceFilter, DateFilter, MomentFilter, PositionFilter, TextFilter
 from products.models import Exposure
+from products.selectors.nights import night_now
 
 
 class KnownExposureFilter(ArchiveFilter):
     """Known exposures by state, name, date, place, purpose, and who has them."""
 
+    q = TextFilter(method="anywhere", label="identifier, target, project, cluster, or last error")
     state = django_filters.MultipleChoiceFilter(choices=KnownExposure.State.choices, label="state")
     instrument = TextFilter(label="instrument")
     identifier = TextFilter(lookup_expr="icontains", label="identifier")
     start = DateFilter("mjd", lookup_expr="gte", label="from (date or MJD)")
     end = DateFilter("mjd", lookup_expr="lt", label="to", ends=True)
+    nights = django_filters.NumberFilter(
+        method="since_nights", min_value=1, max_value=10_000, label="of so many nights, tonight's included"
+    )
     target = TextFilter(lookup_expr="icontains", label="target")
     project = TextFilter(lookup_expr="icontains", label="project")
     filter = TextFilter(method="of_filter", label="filter")
@@ -38,6 +45,16 @@ class KnownExposureFilter(ArchiveFilter):
     class Meta:
         model = KnownExposure
         fields: list[str] = []
+
+    def anywhere(self, rows: QuerySet, name: str, value: str) -> QuerySet:
+        """Known exposures of which a name or the last error has the text in it."""
+        worker = Q(worker__cluster__icontains=value) | Q(worker__node__icontains=value)
+        named = Q(identifier__icontains=value) | Q(target__icontains=value) | Q(project__icontains=value)
+        return rows.filter(named | worker | Q(last_error__icontains=value))
+
+    def since_nights(self, rows: QuerySet, name: str, value: Decimal) -> QuerySet:
+        """Known exposures of the last nights; a night runs from noon to noon."""
+        return rows.filter(mjd__gte=night_now() - math.ceil(value) + 1.5)
 
     def of_filter(self, rows: QuerySet, name: str, value: str) -> QuerySet:
         """Known exposures with that filter, in front of all CCDs or of some."""
@@ -65,8 +82,8 @@ class ClaimEventFilter(ArchiveFilter):
     identifier = TextFilter(lookup_expr="icontains", label="identifier")
     what = TextFilter(label="what happened")
     actor = TextFilter(lookup_expr="icontains", label="who")
-    since = django_filters.IsoDateTimeFilter("at", lookup_expr="gte", label="since (UTC)")
-    until = django_filters.IsoDateTimeFilter("at", lookup_expr="lt", label="until (UTC)")
+    since = MomentFilter("at", lookup_expr="gte", label="since (UTC)")
+    until = MomentFilter("at", lookup_expr="lt", label="until (UTC)")
 
     class Meta:
         model = ClaimEvent

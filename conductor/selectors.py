@@ -13,9 +13,9 @@ from django.utils import timezone
 from conductor.models import ClaimEvent, KnownExposure, PipelineWorker, Policy
 from conductor.services import policy
 from conductor.services.claiming import later
+from conductor.services.workers import ALIVE
 
 State = KnownExposure.State
-ALIVE = 90.0  # s since the last heartbeat; a launcher sends one every 15 s
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,11 @@ class Overview:
     def in_work(self) -> int:
         """Claimed or running."""
         return sum(self.counts[state] for state in KnownExposure.LEASED)
+
+    @property
+    def silent(self) -> int:
+        """Workers that were not heard of for a while."""
+        return self.workers - self.alive
 
     @property
     def needs_a_human(self) -> int:
@@ -82,7 +87,29 @@ def workers() -> list[PipelineWorker]:
     since = timezone.now() - datetime.timedelta(seconds=ALIVE)
     for worker in (rows := list(found)):
         worker.is_alive = worker.last_heartbeat >= since
+        for row in worker.at_work:
+            stem = row.identifier.split(".")[0]
+            row.short_name = f"…{stem[-6:]}" if len(stem) > 9 else stem
     return rows
+
+
+def why(row: KnownExposure) -> str:
+    """Why the last attempt did not come to its end, in short: `photocal: 4 stars found, 10 needed, on all 32 CCDs`."""
+    told = row.sections if isinstance(row.sections, dict) else {}
+    failed = {name: said for name, said in sorted(told.items()) if isinstance(said, dict) and said.get("error")}
+    if row.last_error != "; ".join(f"{name}: {said['error']}" for name, said in failed.items()):
+        return row.last_error
+    by_error: dict[str, list[str]] = {}
+    for name, said in failed.items():
+        by_error.setdefault(said["error"], []).append(name)
+    return "; ".join(f"{error}, on {_listed(names, len(told))}" for error, names in by_error.items())
+
+
+def _listed(names: list[str], every: int) -> str:
+    """CCDs by name where they are few."""
+    if len(names) == every > 1:
+        return f"all {every} CCDs"
+    return ", ".join(names) if len(names) < 5 else f"{len(names)} CCDs"
 
 
 def history(row: KnownExposure | Any) -> QuerySet[ClaimEvent]:

@@ -97,9 +97,13 @@ def look(watch: Watch, *, actor: str = "") -> Look | None:
         log.exception("watch %s", watch.name)
         found.error = f"{type(error).__name__}: {error}"
     Watch.objects.filter(pk=watch.pk, claimed_until=watch.claimed_until).update(
-        claimed_until=None, look_at_once=False, last_run=Now(), last_result="" if found.error else str(found), last_counts=found.counts(),
+        claimed_until=None,
+        look_at_once=False,
+        last_run=Now(),
+        last_result="" if found.error else str(found),
+        last_counts=found.counts(),
         last_error=found.error,
-    )  # fmt: skip
+    )
     return found
 
 

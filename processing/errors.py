@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from products.errors import CannotWrite, DamagedFile, DiskFull, MissingFile
 
+
 class StepError(Exception):
     """An expected failure; `message` is a template that `details` fill."""
 
@@ -46,6 +47,15 @@ class NoOverlap(StepError):
 
 class NoReference(StepError):
     message = "no reference for filter {filter} at ra {ra:.4f}, dec {dec:.4f}: {reason}"
+
+
+class BadProvenance(StepError):
+    """Something was, or would be, made in a way that people marked as bad."""
+
+    message = (
+        "the provenance {process} {provenance} is marked as bad ({comment}): nothing is made with it any more; correct the "
+        "code and raise its version, or change the parameters, and use another tag (--provenance-tag NAME)"
+    )
 
 
 class EmptyCatalog(StepError):

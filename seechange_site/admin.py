@@ -8,6 +8,8 @@ from __future__ import annotations
 from django.contrib import admin
 from django_q.models import Failure, OrmQ, Schedule, Success
 
+from seechange_site import admin_accounts  # noqa: F401  (registers people, groups and tokens)
+
 for model in (Schedule, Success, Failure, OrmQ):
     if admin.site.is_registered(model):
         admin.site.unregister(model)

@@ -6,16 +6,19 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin import apps
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 
 # Tags first, then along the pipeline; models that are not named follow in alphabetical order.
 ORDER = (
     "ProvenanceTag", "Provenance", "RefSet", "CodeVersion", "Exposure", "Report", "Image", "SourceList", "PSF",
     "Background", "WorldCoordinates", "ZeroPoint", "Reference", "Cutouts", "MeasurementSet", "Measurement", "Object",
-    "ObjectPosition", "ObjectName", "Label", "DeepScoreSet", "DeepScore", "AlertBatch", "Alert", "FakeSet",
-    "FakeAnalysis", "CalibratorFile", "DataFile", "CatalogExcerpt",
+    "ObjectPosition", "ObjectName", "Label", "DeepScoreSet", "DeepScore", "AlertBatch", "Alert", "AlertEvent",
+    "FakeSet", "FakeAnalysis", "CalibratorFile", "DataFile", "CatalogExcerpt", "KnownExposure", "PipelineWorker",
+    "Watch", "Policy", "ClaimEvent",
 )  # fmt: skip
-APPS = ("products", "conductor", "auth")
+APPS = ("products", "conductor", "auth", "seechange_site")
 
 
 class SeeChangeAdmin(admin.AdminSite):
@@ -30,6 +33,14 @@ class SeeChangeAdmin(admin.AdminSite):
         for app in found:
             app["models"].sort(key=lambda model: _place(model["object_name"], ORDER))
         return sorted(found, key=lambda app: _place(app["app_label"], APPS))
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """There is one way to log in; whoever is logged in and not of the staff is told so."""
+        from django.contrib.auth.views import redirect_to_login  # needs models, which are not loaded yet above
+
+        if request.user.is_authenticated and not self.has_permission(request):
+            raise PermissionDenied
+        return redirect_to_login(request.GET.get("next") or reverse("admin:index"))
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """The index, with the tags on top for those who may see them."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import re
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
@@ -10,24 +12,32 @@ from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
+from seechange_site.endpoints import endpoints
+
 # What a value does that passes the types of Python but not those of the database.
 UNFIT = (DataError, OverflowError, UnicodeError, DjangoValidationError, SuspiciousOperation)
+logger = logging.getLogger(__name__)
 AWAY = (OperationalError, InterfaceError)
+AWAY_TEXT = "the database cannot be reached; nothing was changed, ask again in a moment"
+RETRY_AFTER = "10"  # seconds
+WITHOUT_NAMES = re.compile(r"\{\w+\}")
 NON_FIELD = "non_field_errors"
 
 
 def errors(exception: Exception, context: dict[str, Any]) -> Response | None:
     """Every trouble as `{"error": {"code", "message", "fields"}}` with the status that fits; None for a bug of ours."""
     if isinstance(exception, AWAY):
+        logger.error("the database is away: %s", exception)
         found = Response(
-            shape("unavailable", "the database cannot be reached; nothing was changed, ask again in a moment"),
-            status=status.HTTP_503_SERVICE_UNAVAILABLE,
-        )
-        found["Retry-After"] = "10"
+            shape("unavailable", AWAY_TEXT), status=status.HTTP_503_SERVICE_UNAVAILABLE,
+            headers={"Retry-After": RETRY_AFTER},
+        )  # fmt: skip
         return found
     if isinstance(exception, UNFIT):
         exception = exceptions.ValidationError({NON_FIELD: ["a value is too long, too large or of the wrong kind"]})
@@ -59,7 +69,8 @@ def named(detail: Any, prefix: str = "") -> dict[str, list[str]]:
     if isinstance(detail, dict):
         found: dict[str, list[str]] = {}
         for key, value in detail.items():
-            found |= named(value, f"{prefix}.{key}" if prefix else str(key))
+            inner = prefix if key == NON_FIELD else f"{prefix}.{key}".lstrip(".")
+            found |= named(value, inner)
         return found
     if isinstance(detail, list) and any(isinstance(one, (dict, list)) for one in detail):
         return named({str(index): one for index, one in enumerate(detail) if one}, prefix)
@@ -90,11 +101,27 @@ def document_errors(result: dict[str, Any], generator: Any, request: Any, public
         "429": "Too many requests.",
         "503": "The database cannot be reached.",
     }
-    for path in result["paths"].values():
-        for operation in path.values():
+    opened = {(one.method.lower(), WITHOUT_NAMES.sub("{}", one.path)): one for one in endpoints()}
+    for path, operations in result["paths"].items():
+        for method, operation in operations.items():
+            if one := opened.get((method, WITHOUT_NAMES.sub("{}", path))):
+                who = f" and the permission `{one.permission}`" if one.permission else ""
+                words = f"Needs the scope `{one.scope}`{who}."
+                operation["description"] = f"{operation.get('description', '')}\n\n{words}".strip()
             for code, meaning in meanings.items():
                 operation["responses"].setdefault(code, {"description": meaning, "content": content})
     return json.loads(json.dumps(result, default=str))
+
+
+class Described(AutoSchema):
+    """What the OpenAPI document says of an operation, with the tag that it is asked under."""
+
+    def get_override_parameters(self) -> list[OpenApiParameter]:
+        """The tag beside what the view names."""
+        if self.method != "GET" or not getattr(self.view, "is_under_tag", False):
+            return super().get_override_parameters()
+        words = "Provenance tag under which to look; `current` without one, or the one that changed last."
+        return [OpenApiParameter("tag", str, description=words), *super().get_override_parameters()]
 
 
 class TokenInDocument(OpenApiAuthenticationExtension):

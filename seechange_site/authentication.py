@@ -11,9 +11,11 @@ from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
 
+from seechange_site import audit
 from seechange_site.models import ApiToken, digest
 
 KEYWORD = "Token"
+SUPERUSER = "superuser"  # in place of a permission: what no permission opens
 
 
 class TokenAuthentication(BaseAuthentication):
@@ -32,7 +34,11 @@ class TokenAuthentication(BaseAuthentication):
             raise AuthenticationFailed("this token is not known")
         if not token.is_valid:
             raise AuthenticationFailed(f"the token {token.prefix}… has expired or was revoked; make another")
-        token.note_use()
+        if token.note_use():
+            audit.note(
+                audit.Action.TOKEN_USED, by=token.person, about=token.person.get_username(), request=request,
+                detail=str(token),
+            )  # fmt: skip
         return token.person, token
 
     def authenticate_header(self, request: Request) -> str:
@@ -40,13 +46,22 @@ class TokenAuthentication(BaseAuthentication):
         return KEYWORD
 
 
-def needed_scope(request: Request, view: Any) -> str:
-    """The scope of an action: its own, else that of reading or of writing."""
-    own = getattr(view, "scopes", {}).get(getattr(view, "action", None))
-    if own:
-        return own
-    reads = request.method in SAFE_METHODS
-    return getattr(view, "read_scope", "read") if reads else getattr(view, "write_scope", "admin")
+def needed(view: Any, action: str | None, method: str | None) -> tuple[str, str]:
+    """(scope of a token, permission of its person) that a method of a view asks for; no permission is an empty string.
+
+    The view may name both for an action or a method. What it names no permission for, everybody reads and only a
+    superuser changes.
+    """
+    reads = method in SAFE_METHODS
+    usual = getattr(view, "read_scope", "read") if reads else getattr(view, "write_scope", "admin")
+    named = getattr(view, "permissions", {})
+    permission = named.get(action) or named.get(method) or ("" if reads else SUPERUSER)
+    return getattr(view, "scopes", {}).get(action) or usual, permission
+
+
+def may(person: Any, permission: str) -> bool:
+    """Whether a person has the permission that an endpoint names."""
+    return not permission or person.is_superuser or (permission != SUPERUSER and person.has_perm(permission))
 
 
 class ScopePermission(BasePermission):
@@ -60,16 +75,12 @@ class ScopePermission(BasePermission):
         """Whether the person, through the token where there is one, may do this."""
         if not (request.user and request.user.is_authenticated):
             return False
-        scope = needed_scope(request, view)
+        scope, permission = needed(view, getattr(view, "action", ""), request.method)
         if isinstance(request.auth, ApiToken) and not request.auth.allows(scope):
             self.message = f"this token is not for “{scope}”; its scopes are {', '.join(request.auth.scopes)}"
             return False
-        named = getattr(view, "permissions", {})
-        permission = named.get(getattr(view, "action", None)) or named.get(request.method)
-        if permission is None:
-            return request.method in SAFE_METHODS or request.user.is_superuser
         self.message = f"your account lacks the permission {permission}"
-        return request.user.has_perm(permission)
+        return may(request.user, permission)
 
 
 class Throttle(SimpleRateThrottle):

@@ -1,9 +1,10 @@
-"""What is refused before any page sees it."""
+"""What is refused before any page sees it, and what every answer says to the browser."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 
@@ -21,5 +22,19 @@ def refuse_nul(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[
                 return JsonResponse(shape("invalid", "the address has a NUL character", fields), status=400)
             return render(request, "400.html", status=400)
         return get_response(request)
+
+    return answer
+
+
+def content_security(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Say with every answer from where a page may load what; Django's own error pages for developers excepted."""
+
+    def answer(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        if not (settings.DEBUG and response.status_code in (404, 500)):
+            response.headers.setdefault("Content-Security-Policy", settings.CONTENT_SECURITY_POLICY)
+        response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+        response.headers.setdefault("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
+        return response
 
     return answer

@@ -1,10 +1,11 @@
-"""Tokens: how programs log in to the REST API, each for one person and for few purposes."""
+"""Tokens, with which programs log in to the REST API, and the record of what was done with accounts."""
 
 from __future__ import annotations
 
 import datetime
 import hashlib
 import secrets
+from typing import Any
 
 from django.conf import settings
 from django.db import models
@@ -81,13 +82,78 @@ class ApiToken(models.Model):
         """Whether it may be used for `scope`."""
         return scope in self.scopes or Scope.ADMIN in self.scopes
 
-    def note_use(self) -> None:
-        """Write down that it was used, at most once a minute, also when many use it at once."""
-        now = timezone.now()
+    def note_use(self) -> bool:
+        """Write down that it was used, at most once a minute; True for the first use of a day (UTC)."""
+        now, before = timezone.now(), self.last_used_at
+        if before is not None and before >= now - USED_EVERY:
+            return False
         unused = Q(last_used_at=None) | Q(last_used_at__lt=now - USED_EVERY)
-        if self.last_used_at is None or self.last_used_at < now - USED_EVERY:
-            ApiToken.objects.filter(unused, pk=self.pk).update(last_used_at=now)
+        was_first = ApiToken.objects.filter(unused, pk=self.pk).update(last_used_at=now)  # of many at once, one is
+        return bool(was_first) and (before is None or before.date() < now.date())
 
-    def revoke(self) -> None:
-        """From now on it opens nothing."""
-        ApiToken.objects.filter(pk=self.pk, revoked_at=None).update(revoked_at=timezone.now())
+    def revoke(self) -> bool:
+        """From now on it opens nothing; False where that was so before."""
+        return bool(ApiToken.objects.filter(pk=self.pk, revoked_at=None).update(revoked_at=timezone.now()))
+
+
+class Unchanging(models.QuerySet):
+    """Rows that stay as they were written."""
+
+    def update(self, **changes: Any) -> int:
+        raise TypeError(f"{self.model._meta.verbose_name_plural} are never changed")
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        raise TypeError(f"{self.model._meta.verbose_name_plural} are never deleted")
+
+
+class AuditEvent(models.Model):
+    """What was done with an account or a token; written once, which triggers of the database see to.
+
+    People are kept by name: the record outlives their accounts.
+    """
+
+    class Action(models.TextChoices):
+        """What happened."""
+
+        LOGGED_IN = "logged in", "logged in"
+        LOGGED_OUT = "logged out", "logged out"
+        LOGIN_FAILED = "log-in failed", "log-in failed"
+        LOGIN_REFUSED = "log-in refused", "too many attempts to log in"
+        PASSWORD = "password", "password changed"
+        LINK = "link", "link to set a password made"
+        RESET = "reset", "link to set a password asked for"
+        TOKEN_MADE = "token made", "token made"
+        TOKEN_REVOKED = "token revoked", "token revoked"
+        TOKEN_USED = "token used", "token used for the first time of a day"
+        ADDED = "added", "account added"
+        CHANGED = "changed", "account changed"
+
+    at = models.DateTimeField(default=timezone.now, db_index=True, editable=False, help_text="UTC.")
+    action = models.CharField(max_length=20, choices=Action.choices, help_text="What happened.")
+    actor = models.CharField(max_length=150, blank=True, help_text="Name of who did it; empty for a stranger.")
+    about = models.CharField(max_length=150, blank=True, help_text="Name of the account that it was done with.")
+    address = models.GenericIPAddressField(null=True, blank=True, help_text="From which address it was asked.")
+    detail = models.CharField(max_length=300, blank=True, help_text="More of it, in words.")
+
+    objects = Unchanging.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        default_permissions = ("view",)
+        indexes = [
+            models.Index(fields=["action", "at"], name="audit_action_at"),
+            models.Index(fields=["about", "-id"], name="audit_about"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M} {self.about or self.actor}: {self.get_action_display()}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Only new rows."""
+        if self.pk is not None:
+            raise TypeError("audit events are never changed")
+        super().save(*args, **{**kwargs, "force_insert": True})
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Never."""
+        raise TypeError("audit events are never deleted")

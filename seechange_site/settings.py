@@ -14,6 +14,8 @@ SEECHANGE_CONFIG = env.text("SEECHANGE_CONFIG", str(BASE_DIR / "processing" / "c
 SEECHANGE_ARCHIVE = env.text("SEECHANGE_ARCHIVE")  # a directory behind the local files; none when empty
 SEECHANGE_ALERTS = Path(env.text("SEECHANGE_ALERTS", str(SEECHANGE_DATA / "alerts")))
 SEECHANGE_KAFKA = env.kafka()
+# Folders where raw files arrive, with colons between them: what people may name on the conductor's page.
+SEECHANGE_INCOMING = [folder for folder in env.text("SEECHANGE_INCOMING").split(":") if folder]
 SEECHANGE_CONDUCTOR = env.text("SEECHANGE_CONDUCTOR", "http://127.0.0.1:8000")  # what launchers ask for exposures
 SEECHANGE_CLAIM_TOKEN = env.text("SEECHANGE_CLAIM_TOKEN")
 
@@ -41,14 +43,15 @@ INSTALLED_APPS = [
     "conductor",
 ]
 MIDDLEWARE = [
+    "seechange_site.middleware.content_security",
     "django.middleware.security.SecurityMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "seechange_site.middleware.refuse_nul",
 ]
 # Whether pages can be read without an account: on a laptop they can, on a public site that has to be said.
@@ -93,7 +96,8 @@ Q_CLUSTER = {
     "bulk": 1,
     "poll": 0.5,
     "timeout": QUEUE_TIMEOUT,
-    "retry": 2 * QUEUE_TIMEOUT + 600,  # counts from the hand-out; `manage.py cluster` uses shorter leases and renews them
+    "retry": 2 * QUEUE_TIMEOUT
+    + 600,  # counts from the hand-out; `manage.py cluster` uses shorter leases and renews them
     "max_attempts": 3,
     "ack_failures": True,  # what failed once with a reason fails again
     "recycle": 20,  # tasks that a worker does before it makes room for a fresh one
@@ -111,14 +115,14 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["seechange_site.authentication.ScopePermission"],
     "DEFAULT_RENDERER_CLASSES": ["seechange_site.json.Numbers"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["seechange_site.json.Strict"],
     "DEFAULT_THROTTLE_CLASSES": ["seechange_site.authentication.Throttle"],
     "DEFAULT_PAGINATION_CLASS": "products.api.parameters.Pages",
     "DEFAULT_FILTER_BACKENDS": [
         "products.api.parameters.StrictFilters",
         "products.api.parameters.StrictOrdering",
     ],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "seechange_site.api.Described",
     "EXCEPTION_HANDLER": "seechange_site.api.errors",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
@@ -127,6 +131,7 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Exposures, what was made of them, what changed, and the work that waits.",
     "VERSION": "1.0.0",
     "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["seechange_site.authentication.ScopePermission"],
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "seechange_site.api.document_errors",
@@ -142,6 +147,15 @@ CACHES = {
     }
 }
 
+# Mail: of links to set a password; none is sent without EMAIL_HOST. -------------------------------------------
+EMAIL_HOST = env.text("EMAIL_HOST")
+EMAIL_PORT = env.integer("EMAIL_PORT", 587)
+EMAIL_HOST_USER = env.text("EMAIL_HOST_USER")
+EMAIL_HOST_PASSWORD = env.text("EMAIL_HOST_PASSWORD")
+EMAIL_USE_TLS = env.boolean("EMAIL_USE_TLS", EMAIL_PORT == 587)
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("DEFAULT_FROM_EMAIL", "seechange@localhost")
+
 # Language, time, files ----------------------------------------------------------------------------------
 LANGUAGE_CODE = "en-gb"
 TIME_ZONE = "UTC"
@@ -151,6 +165,7 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = SEECHANGE_DATA / "staticfiles"
 STATIC_ROOT.mkdir(exist_ok=True)
 WHITENOISE_USE_FINDERS = True
+WHITENOISE_ALLOW_ALL_ORIGINS = False
 STORAGES = {"staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"}}
 
 # People -------------------------------------------------------------------------------------------------
@@ -158,16 +173,33 @@ LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "home"
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
+
+# Security -----------------------------------------------------------------------------------------------
+# Proxies in front of the site: each adds to X-Forwarded-For, and the first replaces X-Forwarded-Proto.
+TRUSTED_PROXIES = env.integer("TRUSTED_PROXIES", 0)
+REST_FRAMEWORK["NUM_PROXIES"] = TRUSTED_PROXIES
+if TRUSTED_PROXIES:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SESSION_COOKIE_SAMESITE = "Lax"
+X_FRAME_OPTIONS = "DENY"
+# Pages may set sizes and places in `style` attributes; everything else comes from files of the site.
+CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; style-src-attr 'unsafe-inline'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'"
+)
 if not DEBUG:
     SECURE_SSL_REDIRECT = env.boolean("SECURE_SSL_REDIRECT", True)
+    SECURE_REDIRECT_EXEMPT = [r"^health/$"]  # who watches the service asks it directly
     SECURE_HSTS_SECONDS = 31_536_000
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
     SECURE_HSTS_PRELOAD = True
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
 
 # Logging ------------------------------------------------------------------------------------------------
 LOGGING = {

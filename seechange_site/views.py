@@ -24,6 +24,8 @@ from products.models import Exposure, Image, Measurement, Object, Provenance
 from products.selectors import nights
 from products.selectors.tags import chosen_tag
 from products.views.plotting import Frame, frame, padded
+from seechange_site.authentication import may
+from seechange_site.endpoints import Endpoint, endpoints
 
 YEAR = 365 * 86400
 FIRST_PAGES = ("overview", "setup", "processing", "configuration", "provenance")
@@ -125,6 +127,16 @@ def preferences(request: HttpRequest) -> HttpResponse:
         if value := request.POST.get(name, "")[:100]:
             response.set_cookie(name, value, max_age=YEAR, samesite="Lax", secure=request.is_secure())
     return response
+
+
+@require_safe
+def api_index(request: HttpRequest) -> HttpResponse:
+    """Every endpoint of the REST API with what it needs, and which of them are open to the one who looks."""
+    groups: dict[str, list[tuple[Endpoint, bool]]] = {}
+    for one in endpoints():
+        is_open = request.user.is_authenticated and may(request.user, one.permission)
+        groups.setdefault(one.path.split("/")[3], []).append((one, is_open))
+    return render(request, "api.html", {"groups": groups, "total": len(endpoints())})
 
 
 def docs_folder() -> Path:

@@ -94,7 +94,9 @@ class KnownExposureSerializer(serializers.ModelSerializer):
 class ClaimEventSerializer(serializers.ModelSerializer):
     """One event."""
 
-    known_exposure = serializers.UUIDField(source="known_exposure_id", help_text="Also of one that is deleted.")
+    known_exposure = serializers.UUIDField(
+        source="known_exposure_id", allow_null=True, help_text="Also of one that is deleted; none: all of them."
+    )
 
     class Meta:
         model = ClaimEvent

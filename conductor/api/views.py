@@ -223,7 +223,7 @@ class PolicyView(Refusals):
         """Change what is sent of the policy."""
         found = data.PolicySerializer(instance=Policy(), data=request.data, partial=True)
         found.is_valid(raise_exception=True)
-        return Response(data.PolicySerializer(policy.set_policy(**found.validated_data)).data)
+        return Response(data.PolicySerializer(policy.set_policy(**found.validated_data, actor=_person(request))).data)
 
 
 def _person(request: Request) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models.functions import Now
 
@@ -21,20 +22,31 @@ class AppendOnly(models.QuerySet):
 
 
 class ClaimEvent(models.Model):
-    """One transition of a known exposure, or one change of how it is handed out. It outlives the known exposure."""
+    """One transition of a known exposure, or one change of how it is handed out. It outlives the known exposure.
+
+    What people do with the policy, with watches and with workers is an event too, without a known exposure.
+    """
 
     at = models.DateTimeField(db_default=Now(), db_index=True, help_text="UTC, by the clock of the database.")
     known_exposure = models.ForeignKey(
-        KnownExposure, models.DO_NOTHING, db_constraint=False, related_name="events", help_text="What it happened to."
-    )
-    instrument = models.CharField(max_length=40, help_text="Of the known exposure.")
-    identifier = models.CharField(max_length=200, help_text="Of the known exposure.")
+        KnownExposure, models.DO_NOTHING, db_constraint=False, related_name="events", null=True, blank=True,
+        help_text="What it happened to; empty: to all of them, or to a watch or a worker.",
+    )  # fmt: skip
+    instrument = models.CharField(max_length=40, blank=True, help_text="Of the known exposure or the watch.")
+    identifier = models.CharField(max_length=220, help_text="Of the known exposure, or what else it happened to.")
     from_state = models.CharField(max_length=10, blank=True, help_text="Empty: it was new.")
     to_state = models.CharField(max_length=10, blank=True, help_text="Empty: it was deleted.")
     what = models.CharField(max_length=20, db_index=True, help_text="What happened, in a word.")
     actor = models.CharField(max_length=210, db_index=True, help_text="User, watch, or cluster and node.")
     reason = models.TextField(blank=True, help_text="Why, for people.")
     attempt = models.PositiveIntegerField(help_text="The attempt that it belongs to.")
+    move = models.UUIDField(
+        null=True, blank=True, editable=False, db_index=True, help_text="The same for all that was moved at once."
+    )
+    before = models.JSONField(
+        default=dict, blank=True, editable=False, encoder=DjangoJSONEncoder,
+        help_text="What a move changed, as it was before: what undoing it needs.",
+    )  # fmt: skip
     token = models.UUIDField(
         null=True, blank=True, editable=False, db_index=True, help_text="Of the claim; of events of a holder only."
     )
@@ -56,6 +68,13 @@ class ClaimEvent(models.Model):
             known_exposure_id=row.pk, instrument=row.instrument, identifier=row.identifier, what=what,
             to_state=to_state, **fields,
         )  # fmt: skip
+
+    @classmethod
+    def about(cls, what_it_is: str, what: str, *, actor: str, reason: str = "", instrument: str = "") -> Self:
+        """Write down what was done with the policy, a watch or a worker."""
+        found = cls(identifier=what_it_is, instrument=instrument, what=what, actor=actor, reason=reason, attempt=0)
+        found.save()
+        return found
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         if self.pk is not None:

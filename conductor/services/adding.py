@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import transaction
 
 from conductor import steps
 from conductor.errors import BadValue
 from conductor.models import ClaimEvent, KnownExposure, Watch
+from conductor.services.turns import in_turn
 from processing.instruments.base import Instrument
 from processing.instruments.offers import Offer, Unreadable
 from processing.parameters import ConfigurationError
@@ -57,7 +57,7 @@ def add(
     added = Added(refused=[row for row in made if isinstance(row, Unreadable)])
     rows = {row.identifier: row for row in made if isinstance(row, KnownExposure)}
     rows = [rows[name] for name in sorted(rows)]
-    with transaction.atomic():
+    with in_turn():
         fresh = _insert(instrument, rows)
         ClaimEvent.objects.bulk_create(
             ClaimEvent.of(row, "added", row.state, from_state="", actor=actor) for row in fresh

@@ -11,15 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, connection
 from django.db.models import Expression, F
 from django.db.models.functions import Now
 
 from conductor import steps
 from conductor.errors import BadValue, LeaseLost, TokenUsed
-from conductor.models import ClaimEvent, KnownExposure, PipelineWorker
+from conductor.models import ClaimEvent, KnownExposure, PipelineWorker, Policy
 from conductor.models.known_exposures import MAX_ATTEMPTS
 from conductor.services import policy, workers
+from conductor.services.turns import in_turn
 from products.models import Exposure
 
 State = KnownExposure.State
@@ -27,30 +28,32 @@ LEASE = 120.0  # s
 LONGEST_LEASE = 3600.0  # s
 SCIENCE = (Exposure.Kind.SCIENCE.value,)
 
-# The same in both dialects but for the clock and the lock: SQLite has one writer at a time, PostgreSQL skips the rows
-# that others are just taking.
-_CLOCKS = {
-    "postgresql": (
-        "statement_timestamp()",
-        "statement_timestamp() + make_interval(secs => %s)",
-        "FOR UPDATE SKIP LOCKED",
-    ),
-    "sqlite": (
-        "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')",
-        "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', %s || ' seconds')",
-        "",
-    ),
-}  # fmt: skip
+# The same in both dialects but for the clock, the lock, and that SQLite, which does not know how many rows are in which
+# state, must be told the index. SQLite has one writer at a time; PostgreSQL skips the rows that others are just taking.
+_DIALECTS = {
+    "postgresql": {
+        "now": "statement_timestamp()",
+        "later": "statement_timestamp() + make_interval(secs => %s)",
+        "index": "",
+        "lock": "FOR UPDATE SKIP LOCKED",
+    },
+    "sqlite": {
+        "now": "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')",
+        "later": "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', %s || ' seconds')",
+        "index": "INDEXED BY known_exposure_ready",
+        "lock": "",
+    },
+}
 _CLAIM = """
 UPDATE conductor_knownexposure
 SET state = 'claimed', attempt = attempt + 1, lease_token = %s, lease_expires = {later}, worker_id = %s,
     claimed_at = {now}, started_at = NULL, finished_at = NULL
 WHERE id = (
-    SELECT id FROM conductor_knownexposure
+    SELECT id FROM conductor_knownexposure {index}
     WHERE state = 'ready' AND (not_before IS NULL OR not_before <= {now}) {only}
     ORDER BY priority DESC, mjd, id LIMIT 1 {lock}
 )
-RETURNING id
+RETURNING *
 """
 
 
@@ -83,10 +86,10 @@ def claim(
     if again := _again(token, through_step, lease):
         return again
     try:
-        with transaction.atomic():
-            worker = workers.seen(cluster, node)
-            expire_overdue()
-            row = None if policy.current().is_paused else _take(token, worker, instrument, kinds, lease)
+        with in_turn():
+            worker, rules = workers.seen(cluster, node), policy.current()
+            _expire_overdue()
+            row = None if rules.is_paused else _take(token, worker, instrument, kinds, lease)
             if row is None:
                 return None
             ClaimEvent.of(row, "claimed", State.CLAIMED, from_state=State.READY, actor=str(worker), token=token).save()
@@ -94,41 +97,44 @@ def claim(
         if again := _again(token, through_step, lease):
             return again
         raise
-    return _claim(row, token, through_step)
+    return _claim(row, rules, through_step)
 
 
 def _take(
     token: uuid.UUID, worker: PipelineWorker, instrument: str, kinds: Sequence[str], lease: float
 ) -> KnownExposure | None:
     """The row that the claim took, as it is now."""
-    now, later, lock = _CLOCKS[connection.vendor]
     only, chosen = "", []
     if instrument:
         only, chosen = " AND instrument = %s", [instrument]
     if kinds:
         only, chosen = f"{only} AND kind IN ({', '.join(['%s'] * len(kinds))})", [*chosen, *kinds]
     key = KnownExposure._meta.get_field("lease_token").get_db_prep_value(token, connection)
-    with connection.cursor() as cursor:
-        cursor.execute(_CLAIM.format(now=now, later=later, only=only, lock=lock), [key, lease, worker.pk, *chosen])
-        found = cursor.fetchone()
-    return KnownExposure.objects.get(pk=found[0]) if found else None
+    found = list(KnownExposure.objects.raw(claim_statement(only), [key, lease, worker.pk, *chosen]))
+    for row in found:
+        row.worker = worker
+    return found[0] if found else None
+
+
+def claim_statement(only: str = "") -> str:
+    """The one statement of a claim in the dialect of the database; `only` narrows what may be taken."""
+    return _CLAIM.format(only=only, **_DIALECTS[connection.vendor])
 
 
 def _again(token: uuid.UUID, through_step: str, lease: float) -> Claim | None:
-    """The claim that this token made, if it made one; its lease begins anew."""
-    row = KnownExposure.objects.filter(lease_token=token).first()
-    if row is None:
-        if used := ClaimEvent.objects.filter(token=token).first():
-            raise TokenUsed(identifier=used.identifier)
+    """The claim that this token made, if it made one; its lease begins anew. TokenUsed where it is over."""
+    claimed = ClaimEvent.objects.filter(token=token).first()
+    if claimed is None:
         return None
-    heartbeat(token, lease=lease)
-    row.refresh_from_db()
-    return _claim(row, token, through_step)
+    if not heartbeat(token, lease=lease):
+        raise TokenUsed(identifier=claimed.identifier)
+    row = KnownExposure.objects.select_related("worker").get(lease_token=token)
+    return _claim(row, policy.current(), through_step)
 
 
-def _claim(row: KnownExposure, token: uuid.UUID, through_step: str) -> Claim:
-    through = steps.earliest(policy.current().through_step, row.through_step, through_step)
-    return Claim(row, token, row.lease_expires, through)
+def _claim(row: KnownExposure, rules: Policy, through_step: str) -> Claim:
+    through = steps.earliest(rules.through_step, row.through_step, through_step)
+    return Claim(row, row.lease_token, row.lease_expires, through)
 
 
 def _check_lease(lease: float) -> None:
@@ -147,16 +153,16 @@ def later(seconds: float) -> Expression:
 def heartbeat(token: uuid.UUID, *, lease: float = LEASE) -> bool:
     """The holder lives: its lease begins anew. False where it is the holder no longer."""
     _check_lease(lease)
-    known = KnownExposure.objects.filter(lease_token=token)
-    if not known.update(lease_expires=later(lease)):
-        return False
-    PipelineWorker.objects.filter(known_exposures__lease_token=token).update(last_heartbeat=Now())
-    return True
+    with in_turn():
+        known = KnownExposure.objects.filter(lease_token=token).update(lease_expires=later(lease))
+        if known:
+            PipelineWorker.objects.filter(known_exposures__lease_token=token).update(last_heartbeat=Now())
+    return bool(known)
 
 
 def start(token: uuid.UUID, *, exposure: Exposure | None = None, sections: Sequence[str] = ()) -> KnownExposure:
     """Processing begins; `sections` are the CCDs that must finish. LeaseLost where the claim is over."""
-    with transaction.atomic():
+    with in_turn():
         row = held(token)
         changes = {"state": State.RUNNING, "started_at": Now()}
         changes |= {"exposure": exposure} if exposure else {}
@@ -170,7 +176,7 @@ def start(token: uuid.UUID, *, exposure: Exposure | None = None, sections: Seque
 
 def release(token: uuid.UUID, reason: str = "") -> KnownExposure:
     """The holder gives it back, and the attempt does not count. LeaseLost where the claim is over."""
-    with transaction.atomic():
+    with in_turn():
         row = held(token)
         mine = KnownExposure.objects.filter(pk=row.pk, lease_token=token)
         mine.update(**FREED, state=State.READY)
@@ -213,12 +219,16 @@ def refuse_another(token: uuid.UUID, row: KnownExposure) -> None:
 
 def expire_overdue() -> int:
     """Take back what lost its holder: ready again, or failed when its attempts are used up; how many there were."""
-    with transaction.atomic():
-        overdue = KnownExposure.objects.select_for_update(skip_locked=True, of=("self",)).filter(
-            lease_expires__lt=Now()
-        )
-        rows = list(overdue.select_related("worker"))
-        lose(rows, actor="conductor", reason="nothing was heard of its holder for the time of its lease")
+    with in_turn():
+        return _expire_overdue()
+
+
+def _expire_overdue() -> int:
+    overdue = KnownExposure.objects.filter(lease_expires__lt=Now())
+    if not overdue.exists():
+        return 0
+    rows = list(overdue.select_for_update(skip_locked=True, of=("self",)).select_related("worker"))
+    lose(rows, actor="conductor", reason="nothing was heard of its holder for the time of its lease")
     return len(rows)
 
 

@@ -6,13 +6,13 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from django.db import transaction
 from django.db.models.functions import Now
 
 from conductor.errors import BadValue, LeaseLost
 from conductor.models import ClaimEvent, KnownExposure
 from conductor.models.known_exposures import MAX_ATTEMPTS
 from conductor.services.claiming import FREE, held, later
+from conductor.services.turns import in_turn
 from products.models import Exposure
 
 State = KnownExposure.State
@@ -36,7 +36,7 @@ def finish(
     it counts once; LeaseLost where the claim is over.
     """
     told = _checked(sections)
-    with transaction.atomic():
+    with in_turn():
         try:
             row = held(token)
         except LeaseLost:

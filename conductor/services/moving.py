@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import datetime
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-
-from django.db import transaction
 
 from conductor import steps
 from conductor.errors import BadValue, WrongState
 from conductor.models import ClaimEvent, KnownExposure
 from conductor.services.claiming import FREED, lose
+from conductor.services.turns import in_turn
+from products.ids import uuid7
 
 State = KnownExposure.State
 LEASED = tuple(KnownExposure.LEASED)
@@ -34,14 +34,20 @@ class Action:
     to_state: str | None  # None: it stays what it is; empty: it is gone
     help: str
     changes: Mapping[str, Any] = field(default_factory=dict)  # besides the state
+    can_be_undone: bool = True
 
 
 ACTIONS = {
     "hold": Action("held", (State.READY, State.PARTIAL, State.FAILED), State.HELD, "Do not hand it out."),
     "ready": Action("made ready", FREE_STATES, State.READY, "Hand it out; attempts begin at nought again.", _ANEW),
-    "release": Action("released", LEASED, State.READY, "Take it from its holder; the attempt does not count.", FREED),
-    "expire": Action("expired", LEASED, State.READY, "Take it from a holder that is lost; the attempt counts."),
-    "delete": Action("deleted", FREE_STATES, "", "Forget it; products and events stay."),
+    "release": Action(
+        "released", LEASED, State.READY, "Take it from its holder; the attempt does not count.", FREED, False
+    ),
+    "expire": Action(
+        "expired", LEASED, State.READY, "Take it from a holder that is lost; the attempt counts.", {}, False
+    ),
+    "accept": Action("accepted", (State.PARTIAL, State.FAILED), State.DONE, "Take it as done, whatever failed."),
+    "delete": Action("deleted", FREE_STATES, "", "Forget it; products and events stay.", {}, False),
     "change": Action("changed", tuple(State), None, "Set priority, not-before or through-step."),
 }
 
@@ -73,7 +79,7 @@ def move(action: str, ids: Iterable[uuid.UUID], *, actor: str, reason: str = "",
     found: dict[uuid.UUID, Moved] = {}
     for begin in range(0, len(wanted), AT_ONCE):
         some = wanted[begin : begin + AT_ONCE]
-        with transaction.atomic():
+        with in_turn():
             rows = KnownExposure.objects.select_for_update(of=("self",)).select_related("worker").filter(pk__in=some)
             for row in _moved(action, list(rows.order_by("pk")), actor, reason, values):
                 found[row.id] = row
@@ -111,14 +117,37 @@ def _moved(action: str, rows: Sequence[KnownExposure], actor: str, reason: str, 
 
 def _write(what: Action, rows: Sequence[KnownExposure], actor: str, reason: str, values: dict[str, Any]) -> None:
     """The events of rows that are about to be moved."""
-    said = "; ".join([*(f"{name} = {value}" for name, value in values.items()), *([reason] if reason else [])])
+    kept = sorted({*what.changes, *values}) if what.can_be_undone else []
+    move = uuid7()
     ClaimEvent.objects.bulk_create(
         ClaimEvent.of(
-            row, what.done, row.state if what.to_state is None else what.to_state, actor=actor, reason=said,
-            token=row.lease_token,
+            row, what.done, row.state if what.to_state is None else what.to_state, actor=actor,
+            reason="; ".join(filter(None, [*_changes(row, values), reason])),
+            token=row.lease_token, move=move, before=as_they_are(row, kept),
         )
         for row in rows
     )  # fmt: skip
+
+
+def _changes(row: KnownExposure, values: dict[str, Any]) -> Iterator[str]:
+    """`priority 0 → 90`."""
+    for name, value in values.items():
+        yield f"{name.replace('_', ' ')} {_plain(getattr(row, name))} → {_plain(value)}"
+
+
+def _plain(value: Any) -> str:
+    return (
+        f"{value:%Y-%m-%d %H:%M} UT"
+        if isinstance(value, datetime.datetime)
+        else "–"
+        if value in (None, "")
+        else str(value)
+    )
+
+
+def as_they_are(row: KnownExposure, names: Iterable[str]) -> dict[str, Any]:
+    """Values of a row by the names of its fields, keys of other rows as they are stored."""
+    return {name: getattr(row, KnownExposure._meta.get_field(name).attname) for name in names}
 
 
 def _change(what: Action, rows: Sequence[KnownExposure], values: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from astropy.io import fits
@@ -92,7 +92,12 @@ class Instrument(Plugin):
         raise NotImplementedError
 
     def offers(
-        self, known: Container[str] = (), *, folder: str, pattern: str = "*.fits*", settle: float = 10.0
+        self,
+        known: Container[str] = (),
+        *,
+        folder: Annotated[str, "whole path of a folder on the server"],
+        pattern: Annotated[str, "files in it, e.g. *.fits.fz, or **/*.fits in its folders too"] = "*.fits*",
+        settle: Annotated[float, "seconds for which a file must not have changed"] = 10.0,
     ) -> Iterator[Found]:
         """Exposures that exist and can be fetched, but for the `known` ones: here, the raw files in a folder.
 

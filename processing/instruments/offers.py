@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_origin, get_type_hints
 
 from pydantic import ConfigDict, ValidationError, create_model
 
@@ -86,21 +86,39 @@ def fetched_file(path: Path, params: Mapping[str, Any]) -> Path:
     return path
 
 
+@dataclass(frozen=True)
+class Argument:
+    """What a search may be given."""
+
+    name: str
+    kind: Any  # its type
+    default: Any  # `...` where it must be given
+    help: str = ""
+
+
+def declared_arguments(look: Callable[..., Any]) -> list[Argument]:
+    """The keyword-only parameters of `look`; one of type `Annotated[int, "what it is"]` brings its help."""
+    hints = get_type_hints(look, include_extras=True)
+    found = []
+    for name, parameter in inspect.signature(look).parameters.items():
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            kind, said = hints[name], ""
+            if get_origin(kind) is Annotated:
+                kind, said = kind.__origin__, " ".join(part for part in kind.__metadata__ if isinstance(part, str))
+            found.append(Argument(name, kind, ... if parameter.default is parameter.empty else parameter.default, said))
+    return found
+
+
 def checked_arguments(look: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
     """`arguments` as the keyword-only parameters of `look` want them; BadInput names what is wrong with which."""
-    hints = get_type_hints(look)
-    wanted = {
-        name: (hints[name], ... if parameter.default is parameter.empty else parameter.default)
-        for name, parameter in inspect.signature(look).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY
-    }
+    wanted = {argument.name: (argument.kind, argument.default) for argument in declared_arguments(look)}
     model = create_model("Arguments", __config__=ConfigDict(extra="forbid", strict=True), **wanted)
     try:
         return model(**arguments).model_dump()
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"]))
-        reason = {"missing": "it must be given", "extra_forbidden": "there is no such argument"}
-        known = f"; there are: {', '.join(wanted)}" if first["type"] == "extra_forbidden" else ""
-        said = f"{reason.get(first['type'], first['msg'])}{known}"
-        raise BadInput(what=f"argument '{name}'", reason=said) from error
+        there = ", ".join(wanted)
+        reasons = {"missing": "it must be given", "extra_forbidden": f"there is no such argument; there are: {there}"}
+        said = {".".join(map(str, one["loc"])): reasons.get(one["type"], one["msg"]) for one in error.errors()}
+        first, *others = said.items()
+        reason = "; ".join([first[1], *(f"'{name}': {text}" for name, text in others)])
+        raise BadInput(what=f"argument '{first[0]}'", reason=reason) from error

@@ -79,7 +79,9 @@ def numbers() -> dict[str, Any]:
         later=Count("pk", filter=Q(state=LATER)),
         first=Min("lock", filter=Q(state=WAITING)),
     )
-    ended = Task.objects.aggregate(done=Count("pk", filter=Q(success=True)), failed=Count("pk", filter=Q(success=False)))
+    ended = Task.objects.aggregate(
+        done=Count("pk", filter=Q(success=True)), failed=Count("pk", filter=Q(success=False))
+    )
     first = queue.pop("first")
     return queue | ended | {"oldest": timezone.now() - first if first else None}
 

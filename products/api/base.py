@@ -21,6 +21,7 @@ class ArchiveView(GenericViewSet):
     permissions: ClassVar[dict[str, str]] = {}  # action or method → Django permission
     extra_parameters: ClassVar[tuple[str, ...]] = ()  # names in the query beside those of the FilterSet
     ordering_fields: ClassVar[tuple[str, ...]] = ()
+    is_under_tag: ClassVar[bool] = True  # whether the tag decides what there is
 
     @property
     def tag(self) -> ChosenTag:

@@ -92,6 +92,9 @@ class Pages(BasePagination):
             name, value, pk = json.loads(text)
             if name != self.name:
                 raise ValueError("it belongs to another order")
+            for one in (value, pk):
+                if not isinstance(one, (str, int, float)) or "\0" in str(one) or str(one) in ("nan", "inf", "-inf"):
+                    raise ValueError("no row has such a value")
             meta = queryset.model._meta
             field = meta.pk if name == "pk" else meta.get_field(name)
             return field.to_python(value), meta.pk.to_python(pk)
@@ -105,12 +108,17 @@ class StrictFilters(DjangoFilterBackend):
     def filter_queryset(self, request: Request, queryset: QuerySet, view: Any) -> QuerySet:
         """The rows that match."""
         known = ALWAYS | set(getattr(view, "extra_parameters", ()))
-        if (filters := self.get_filterset_class(view, queryset)) is not None:
-            known |= set(filters.base_filters)
+        if (declared := self.get_filterset_class(view, queryset)) is not None:
+            known |= set(declared.base_filters)
         if unknown := sorted(set(request.query_params) - known):
             listed = ", ".join(sorted(known - {"format"}))
             raise ValidationError({name: [f"there is no such parameter; there are {listed}"] for name in unknown})
-        return super().filter_queryset(request, queryset, view)
+        filters = self.get_filterset(request, queryset, view)
+        if filters is None:
+            return queryset
+        if not filters.is_valid():
+            raise ValidationError({name: [str(one) for one in said] for name, said in filters.errors.items()})
+        return filters.qs
 
 
 class StrictOrdering(OrderingFilter):
@@ -127,3 +135,12 @@ class StrictOrdering(OrderingFilter):
             raise ValidationError({self.ordering_param: [f"one of {listed}, with a minus in front for descending"]})
         found = [asked] if asked else list(getattr(view, "ordering", None) or ["-pk"])
         return found if found[-1].lstrip("-") == "pk" else [*found, "-pk" if found[-1].startswith("-") else "pk"]
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        """What the document says of it."""
+        known = [name for field in getattr(view, "ordering_fields", ()) for name in (field, f"-{field}")]
+        schema = {"type": "string", "enum": known, "default": (getattr(view, "ordering", None) or ["-pk"])[0]}
+        described = "What to sort by; a minus in front sorts descending."
+        return (
+            [{"name": self.ordering_param, "in": "query", "schema": schema, "description": described}] if known else []
+        )

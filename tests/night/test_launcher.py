@@ -24,7 +24,7 @@ from products.models import Exposure, Report
 from seechange_site.models import ApiToken
 from tests.night.conftest import Place
 from tests.night.same import counts, recorded, stored
-from tests.night.test_processes import NEEDS_PROC, group, started, wait_until, workers
+from tests.night.test_processes import NEEDS_PROC, group, started, wait_until
 
 pytestmark = [pytest.mark.night, NEEDS_PROC]
 

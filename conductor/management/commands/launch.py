@@ -45,9 +45,7 @@ exposure back. Exit status: 0 when every exposure that it took was finished or g
             "--conductor", metavar="URL", default=settings.SEECHANGE_CONDUCTOR,
             help=f"Address of the site [{settings.SEECHANGE_CONDUCTOR}]; default: SEECHANGE_CONDUCTOR.",
         )  # fmt: skip
-        parser.add_argument(
-            "--token-file", metavar="FILE", help="File with the token; default: SEECHANGE_CLAIM_TOKEN."
-        )
+        parser.add_argument("--token-file", metavar="FILE", help="File with the token; default: SEECHANGE_CLAIM_TOKEN.")
         self._add_work(parser)
         self._add_end(parser)
 
