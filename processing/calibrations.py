@@ -8,7 +8,7 @@ from typing import Any
 from processing.errors import BadInput
 from processing.exposures import sections_of
 from processing.instruments.base import Instrument
-from processing.provenances import keep_one
+from processing.provenances import keep_one, refuse_bad
 from processing.providers import calibrator
 from processing.steps.calibrating import BiasFrame, BiasMaking, FlatMaking, RawStack
 from products.models import CalibratorFile, Exposure
@@ -40,6 +40,7 @@ def make_master(
     if bias is not None:
         upstreams.add(bias.provenance_id)
     provenance = keep_one(step.name, step.version, step.parameters.critical(), upstreams)
+    refuse_bad(provenance)
     raw = raw_stack(exposures, section)
     cls = step.outputs()[0]
     facts = raw.facts(exposures[0].filter if kind == "flat" else "")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from products.errors import CannotWrite, DamagedFile, DiskFull, MissingFile
+
 
 class StepError(Exception):
     """An expected failure; `message` is a template that `details` fill."""
@@ -47,6 +49,15 @@ class NoReference(StepError):
     message = "no reference for filter {filter} at ra {ra:.4f}, dec {dec:.4f}: {reason}"
 
 
+class BadProvenance(StepError):
+    """Something was, or would be, made in a way that people marked as bad."""
+
+    message = (
+        "the provenance {process} {provenance} is marked as bad ({comment}): nothing is made with it any more; correct the "
+        "code and raise its version, or change the parameters, and use another tag (--provenance-tag NAME)"
+    )
+
+
 class EmptyCatalog(StepError):
     message = "the star catalogue {catalog} has {found} stars here, {needed} needed: {hint}"
 
@@ -71,3 +82,25 @@ class Interrupted(StepError):
 
 class DatabaseLost(StepError):
     message = "the database could not be used: {reason}; nothing of this step was kept, run it again"
+
+
+class CatalogAway(BadInput):
+    """A star catalogue that is asked over the network does not answer."""
+
+
+# What may go well another time, or elsewhere, without anybody's doing.
+PASSING = (
+    CannotWrite, CatalogAway, DamagedFile, DatabaseLost, DiskFull, Interrupted, Killed, MissingFile, MemoryError, OSError
+)  # fmt: skip
+
+
+def is_passing(error_type: str) -> bool:
+    """Whether an error, by the name that a report gives its class, may not come back at the next attempt."""
+    return error_type in _PASSING
+
+
+def _names(cls: type) -> set[str]:
+    return {cls.__name__}.union(*map(_names, cls.__subclasses__()))
+
+
+_PASSING = set().union(*map(_names, PASSING))

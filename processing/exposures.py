@@ -25,10 +25,10 @@ from processing.provenances import keep_one
 from processing.reporting import Reporter, expected
 from processing.sending import send_batch
 from products import storage
+from products.dates import EARLIEST, LATEST
 from products.models import AlertBatch, Exposure, Report
 
 log = logging.getLogger(__name__)
-EARLIEST, LATEST = 15_000.0, 100_000.0  # MJD: from the first plates that were scanned on
 ACQUISITION = ("acquisition", (1, 1, 0))
 COLUMNS = (  # of an exposure, as the instrument reads them
     "name", "kind", "mjd", "exposure_time", "filter", "filters", "airmass", "target", "project", "telescope",

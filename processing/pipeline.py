@@ -107,11 +107,12 @@ class Pipeline:
         return data
 
     def one(self, step: Step, data: DataStore, tree: Mapping[str, Provenance], entry: dict[str, Any]) -> list[Any]:
-        """The products of one step: chosen, found, or made and kept."""
+        """The products of one step: chosen, found, or made and kept; BadProvenance where they must not be used."""
         if isinstance(step, Lookup):
             entry["made"] = False
             return [step.find(data)]
         provenance = tree[step.name]
+        provenances.refuse_bad(provenance)
         if found := data.find(type(step), provenance):
             entry["made"] = False
             return found

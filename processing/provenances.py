@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping
 
 from django.db import transaction
 
+from processing.errors import BadProvenance
 from processing.step import Lookup, Step
 from products.models import CodeVersion, Provenance
 from products.models.base import Product
+from products.selectors.provenances import bad_provenances
 
 Roots = Mapping[type, Iterable[str]]
 
@@ -71,3 +73,9 @@ def keep_one(
         )
         row.upstreams.add(*upstreams)
     return row
+
+
+def refuse_bad(provenance: Provenance) -> None:
+    """BadProvenance where it, or anything that it comes from, is marked as bad."""
+    for row in bad_provenances([provenance.pk])[:1]:
+        raise BadProvenance(process=row.process, provenance=row.pk, comment=row.bad_comment or "no reason is given")

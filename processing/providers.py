@@ -158,6 +158,7 @@ def calibrator(kind: str, exposure: Exposure, section: str, calibrator_set: str)
         calibrator_set=calibrator_set,
         image__badness_own=0,
         image__badness_upstream=0,
+        image__provenance__is_bad=False,
     )
     if row := rows.select_related("image").order_by("-created_at").first():
         return row

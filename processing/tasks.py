@@ -15,7 +15,7 @@ from products.models import Alert, Exposure, Report
 
 
 def enqueue_exposure(exposure: Exposure, settings: RunSettings, *, sections: Sequence[str], numprocs: int) -> str:
-    """Put an exposure into the queue; the id of the task. `manage.py qcluster` works it off."""
+    """Put an exposure into the queue; the id of the task. `manage.py cluster` works it off."""
     plain = {"configuration": dict(settings.configuration), "assignments": list(settings.assignments)}
     plain |= {"through": settings.through, "fakes": settings.fakes}
     name = f"process {exposure.name}"[:100]
@@ -38,3 +38,7 @@ def send_alerts(configuration: Mapping[str, Any] | None = None) -> int:
     found = config.load() if configuration is None else configuration
     step = Alerting(**found.get("alerting", {}))
     return send(Alert.objects.all(), step.parameters.streams)
+
+
+def beat() -> None:
+    """Nothing: that it is done shows that the cluster works."""

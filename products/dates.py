@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 
 MJD_OF_UNIX = 40587.0  # of 1970-01-01
+EARLIEST, LATEST = 15_000.0, 100_000.0  # MJD of exposures: from the first plates that were scanned on
 
 
 def mjd_of(moment: datetime.datetime) -> float:

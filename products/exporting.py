@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,10 @@ from astropy.table import Table
 from products.fits import printable
 from products.storage import whole_file
 
+MEDIA = {
+    "csv": "text/csv; charset=utf-8", "ecsv": "text/plain; charset=utf-8", "json": "application/json",
+    "fits": "application/fits", "vot": "application/x-votable+xml",
+}  # fmt: skip
 FORMATS = {".csv": "ascii.csv", ".ecsv": "ascii.ecsv", ".fits": "fits", ".json": "json"}
 
 
@@ -47,6 +52,28 @@ def _hdu(table: Table) -> fits.BinTableHDU:
     for column in hdu.columns:
         column.unit = str(table[column.name].unit or "") or None
     return hdu
+
+
+def as_bytes(table: Table, ending: str) -> bytes:
+    """The table as a file with this ending: csv, ecsv, json, fits or vot; ValueError for any other."""
+    if ending == "csv":
+        return as_csv(table).encode()
+    if ending == "json":
+        return json.dumps(as_json(table), indent=1, allow_nan=False, ensure_ascii=False).encode() + b"\n"
+    buffer = io.BytesIO()
+    if ending == "fits":
+        fits.HDUList([fits.PrimaryHDU(), _hdu(table)]).writeto(buffer, checksum=True)
+    elif ending == "vot":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # units that VOTable has no word for stay as text
+            table.write(buffer, format="votable")
+    elif ending == "ecsv":
+        text = io.StringIO()
+        table.write(text, format="ascii.ecsv")
+        return text.getvalue().encode()
+    else:
+        raise ValueError(f"there is no format {ending}; there are: {', '.join(MEDIA)}")
+    return buffer.getvalue()
 
 
 def as_csv(table: Table) -> str:

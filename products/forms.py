@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 from typing import Any
+from uuid import UUID
 
 from django import forms
 
@@ -52,6 +53,22 @@ class PositionField(forms.CharField):
             raise forms.ValidationError(str(error)) from None
 
 
+class MeasurementsField(forms.Field):
+    """Ids of at most 500 measurements, as often in the form as there are."""
+
+    widget = forms.SelectMultiple
+    most = 500
+
+    def clean(self, value: Any) -> list[UUID]:
+        try:
+            found = [UUID(text) for text in value or []]
+        except ValueError:
+            raise forms.ValidationError("that is not the id of a measurement") from None
+        if not 1 <= len(found) <= self.most:
+            raise forms.ValidationError(f"choose from 1 to {self.most} measurements")
+        return found
+
+
 class Search(forms.Form):
     """A form of GET: what is wrong is left out of the search and named beside its field."""
 
@@ -79,31 +96,32 @@ class ExposureSearch(Search):
     kind = forms.ChoiceField(required=False, choices=[("", "any"), *((kind, kind) for kind in Exposure.Kind.values)])
 
 
-class CandidateSearch(Search):
-    """Fields of the list of candidates."""
+class TraceForm(Search):
+    """Fields of the trace."""
 
-    show = forms.ChoiceField(required=False, choices=[("kept", "kept"), ("cut", "cut"), ("all", "all")])
-    filter = _text(label="filter")
-    exposure = _text(label="exposure")
-    section = _text(label="CCD")
+    position = PositionField(label="position (RA Dec, or a name)")
+    radius = forms.FloatField(required=False, label="within (″)", min_value=0.1, max_value=600)
+    night = DateField(label="night (its evening)")
     start = DateField(label="from (date or MJD)")
     end = DateField(label="to", ends=True)
-    min_score = forms.FloatField(required=False, label="score at least", min_value=0, max_value=1)
-    min_snr = forms.FloatField(required=False, label="S/N at least", min_value=0)
-    label = forms.ChoiceField(required=False, choices=[("", "any"), ("none", "none"), *Label.Verdict.choices])
-    alert = forms.ChoiceField(required=False, choices=[("", "any"), ("yes", "with an alert"), ("no", "without")])
 
 
-class ObjectSearch(Search):
-    """Fields of the list of objects."""
+class ComparisonSearch(Search):
+    """Exposures on which two tags are compared."""
 
-    name = _text(label="name")
-    position = PositionField(label="around (RA Dec, or a name)")
-    radius = forms.FloatField(required=False, label="within (″)", min_value=0.1, max_value=7200)
-    min_count = forms.IntegerField(required=False, label="kept measurements at least", min_value=0)
+    start = DateField(label="on exposures from")
+    end = DateField(label="to", ends=True)
+    project = _text(label="project")
 
 
 class LabelForm(forms.Form):
-    """What a person says of a measurement; an empty verdict takes the label back."""
+    """What a person says of one or many measurements; an empty verdict takes their label back."""
 
+    measurement = MeasurementsField()
     verdict = forms.ChoiceField(required=False, choices=[("", "take back"), *Label.Verdict.choices])
+
+
+class SendAgainForm(forms.Form):
+    """Why alerts are to be sent again."""
+
+    why = forms.CharField(max_length=500, strip=True)

@@ -24,6 +24,7 @@ STAMP_PLANES = {"new": "NEW", "reference": "REF", "difference": "DIFF"}
 PREVIEW_PLANES = ("data", "weight", "score")
 STRETCHES = ("asinh", "linear", "log")
 LARGEST_SIDE = 2048  # pixels of a preview
+AB_MICROJANSKY = 23.9  # AB magnitude of 1 μJy
 VERSION = 1  # raise when previews look different
 BLACK, WHITE = -3.0, 90.0  # of new and reference, in σ of the new image's sky
 DIFFERENCE_RANGE = 9.0  # ± σ
@@ -72,10 +73,11 @@ def pixel_matrix(header: str) -> np.ndarray | None:
         return None
 
 
-def stamp_png(measurement: Measurement, plane: str) -> bytes:
+def stamp_png(measurement: Measurement, plane: str, noise: float | None = None) -> bytes:
     """A stamp of the measurement at native size, north up; where there is no image it is hatched.
 
-    New and reference share one asinh stretch in units of the new image's noise; the difference is linear.
+    New and reference share one asinh stretch in units of the new image's noise; the difference is linear. With `noise`
+    (μJy) the stretch is in units of that flux instead, the same for every image of a series.
     """
     cutouts = measurement.measurement_set.cutouts
     index = measurement.index_in_sources
@@ -84,14 +86,34 @@ def stamp_png(measurement: Measurement, plane: str) -> bytes:
     outside = _beyond(cutouts, index, values.shape)
     if plane != "new":
         outside |= (_one_stamp(cutouts, "FLAGS", index) & int(PixelFlag.OUT_OF_BOUNDS)) != 0
+    common = noise and noise * 10 ** (0.4 * (difference.zero_point.zp - AB_MICROJANSKY))
     if plane == "difference":
-        sigma = robust_sigma(values[~outside])
+        sigma = common or robust_sigma(values[~outside])
         pixels = grey(values, -DIFFERENCE_RANGE * sigma, DIFFERENCE_RANGE * sigma)
     else:
-        sigma = difference.background_noise or robust_sigma(_one_stamp(cutouts, "NEW", index))
+        sigma = common or difference.background_noise or robust_sigma(_one_stamp(cutouts, "NEW", index))
         pixels = grey(values, BLACK * sigma, WHITE * sigma, "asinh")
     matrix = pixel_matrix(difference.zero_point.world_coordinates.header)
     shown, nothing = north_up(pixels, matrix), north_up(outside, matrix)
+    return _png(np.where(nothing, hatching(shown.shape), shown))
+
+
+def place_png(image: Image, x: float, y: float, size: int = 51) -> bytes:
+    """A stamp of an image around a pixel, north up, in the stretch of the stamps of measurements."""
+    left, low = round(x) - size // 2, round(y) - size // 2
+    inside_y, inside_x = slice(max(low, 0), max(low + size, 0)), slice(max(left, 0), max(left + size, 0))
+    with astropy_fits.open(image.path(), memmap=False) as file:  # tiles around the place are read, not the whole image
+        part = np.array(file[type(image).data.extension].section[inside_y, inside_x], np.float32)
+    values = np.full((size, size), np.nan, np.float32)
+    values[inside_y.start - low :, inside_x.start - left :][: part.shape[0], : part.shape[1]] = part
+    sigma = image.background_noise or robust_sigma(part)
+    if image.kind == Image.Kind.DIFFERENCE:
+        pixels = grey(values, -DIFFERENCE_RANGE * sigma, DIFFERENCE_RANGE * sigma)
+    else:
+        sigma, sky = sky_noise(image), float(np.median(part)) if part.size else 0.0
+        pixels = grey(values, sky + BLACK * sigma, sky + WHITE * sigma, "asinh")
+    matrix = pixel_matrix(image.wcs)
+    shown, nothing = north_up(pixels, matrix), north_up(np.isnan(values), matrix)
     return _png(np.where(nothing, hatching(shown.shape), shown))
 
 

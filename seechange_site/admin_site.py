@@ -14,10 +14,11 @@ from django.urls import reverse
 ORDER = (
     "ProvenanceTag", "Provenance", "RefSet", "CodeVersion", "Exposure", "Report", "Image", "SourceList", "PSF",
     "Background", "WorldCoordinates", "ZeroPoint", "Reference", "Cutouts", "MeasurementSet", "Measurement", "Object",
-    "ObjectPosition", "ObjectName", "Label", "DeepScoreSet", "DeepScore", "AlertBatch", "Alert", "FakeSet",
-    "FakeAnalysis", "CalibratorFile", "DataFile", "CatalogExcerpt",
+    "ObjectPosition", "ObjectName", "Label", "DeepScoreSet", "DeepScore", "AlertBatch", "Alert", "AlertEvent",
+    "FakeSet", "FakeAnalysis", "CalibratorFile", "DataFile", "CatalogExcerpt", "KnownExposure", "PipelineWorker",
+    "Watch", "Policy", "ClaimEvent",
 )  # fmt: skip
-APPS = ("products", "conductor", "auth", "seechange_site", "django_q")
+APPS = ("products", "conductor", "auth", "seechange_site")
 
 
 class SeeChangeAdmin(admin.AdminSite):

@@ -69,7 +69,8 @@ def named(detail: Any, prefix: str = "") -> dict[str, list[str]]:
     if isinstance(detail, dict):
         found: dict[str, list[str]] = {}
         for key, value in detail.items():
-            found |= named(value, f"{prefix}.{key}" if prefix else str(key))
+            inner = prefix if key == NON_FIELD else f"{prefix}.{key}".lstrip(".")
+            found |= named(value, inner)
         return found
     if isinstance(detail, list) and any(isinstance(one, (dict, list)) for one in detail):
         return named({str(index): one for index, one in enumerate(detail) if one}, prefix)

@@ -10,9 +10,10 @@ from rest_framework.exceptions import NotFound
 from rest_framework.routers import DefaultRouter
 from rest_framework.views import APIView
 
+from conductor.api import urls as conductor
 from products.api import urls as products
 
-APPS = (products,)
+APPS = (products, conductor)
 
 
 class Nowhere(APIView):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -9,15 +11,33 @@ from products.dates import mjd_of
 from products.selectors.tags import chosen_tag
 from products.services.tagging import known_tags
 
+OF_PROVENANCE = (
+    "provenances", "provenance", "tag", "compare", "product", "references", "reference", "calibrators", "calibrator",
+    "fakes", "fakes_of_image",
+)  # fmt: skip
 MENU = (
     ("home", "Tonight", ("home",)),
     ("exposures", "Exposures", ("exposures", "exposure", "ccd", "report", "image")),
     ("candidates", "Candidates", ("candidates",)),
+    ("alerts", "Alerts", ("alerts", "alert", "decided")),
     ("objects", "Objects", ("objects", "object")),
-    ("provenances", "Provenance", ("provenances", "provenance", "tag", "compare")),
+    ("trace", "Trace", ("trace",)),
+    ("provenances", "Provenance", OF_PROVENANCE),
     ("pipeline", "Pipeline", ("pipeline", "step")),
+    (
+        "conductor",
+        "Conductor",
+        ("conductor", "known_exposure", "claim_events", "add_exposures", "add_watch", "change_watch", "queue"),
+    ),
     ("docs", "Documentation", ("docs", "doc", "api")),
 )
+NEEDS = {"conductor": "conductor.view_knownexposure"}  # entries of the menu for people with a permission
+
+
+def menu_of(person: Any) -> list[tuple[str, str, tuple[str, ...]]]:
+    """The menu of a person; None: of a request that was refused before anybody asked whose it is."""
+    return [entry for entry in MENU if entry[0] not in NEEDS or (person and person.has_perm(NEEDS[entry[0]]))]
+
 
 ACCOUNT = ("account", "make_token", "password_change", "people", "person", "audit")
 
@@ -32,7 +52,7 @@ def frame(request: HttpRequest) -> dict[str, object]:
         "tag": chosen.name,
         "tag_is_empty": not chosen.ids,
         "theme": theme if theme in {"light", "dark"} else "",
-        "menu": MENU,
+        "menu": menu_of(getattr(request, "user", None)),
         "account_pages": ACCOUNT,
         "here": request.resolver_match.url_name if request.resolver_match else "",
         "now": now,

@@ -14,6 +14,10 @@ SEECHANGE_CONFIG = env.text("SEECHANGE_CONFIG", str(BASE_DIR / "processing" / "c
 SEECHANGE_ARCHIVE = env.text("SEECHANGE_ARCHIVE")  # a directory behind the local files; none when empty
 SEECHANGE_ALERTS = Path(env.text("SEECHANGE_ALERTS", str(SEECHANGE_DATA / "alerts")))
 SEECHANGE_KAFKA = env.kafka()
+# Folders where raw files arrive, with colons between them: what people may name on the conductor's page.
+SEECHANGE_INCOMING = [folder for folder in env.text("SEECHANGE_INCOMING").split(":") if folder]
+SEECHANGE_CONDUCTOR = env.text("SEECHANGE_CONDUCTOR", "http://127.0.0.1:8000")  # what launchers ask for exposures
+SEECHANGE_CLAIM_TOKEN = env.text("SEECHANGE_CLAIM_TOKEN")
 
 DEBUG = env.boolean("DEBUG", True)
 SECRET_KEY = env.kept_secret("SECRET_KEY", SEECHANGE_DATA / "secret_key")
@@ -77,17 +81,26 @@ DATABASES = {"default": env.database(env.text("DATABASE_URL"), SEECHANGE_DATA)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Queue: a task only says what to do; the rows own the truth, so a task that runs twice does no harm. ----------
+QUEUE_TIMEOUT = env.integer("QUEUE_TIMEOUT", 3600)
+QUEUE_TASKS = ("processing.tasks", "conductor.tasks")  # modules whose own functions may run
+QUEUE_SCHEDULES = {  # name: (function, every so many minutes)
+    "watches": ("conductor.tasks.watch_all", 1),
+    "alerts": ("processing.tasks.send_alerts", 5),
+}
 Q_CLUSTER = {
     "name": "seechange",
     "orm": "default",
+    "broker_class": "processing.queue.broker.Broker",
     "workers": env.integer("QUEUE_WORKERS", 2),
-    "queue_limit": 1,
+    "queue_limit": 1,  # a task waits in the database, where any cluster can take it, not in the hand of one
     "bulk": 1,
-    "timeout": 3600,
-    "retry": 4 * 3600,
+    "poll": 0.5,
+    "timeout": QUEUE_TIMEOUT,
+    "retry": 2 * QUEUE_TIMEOUT
+    + 600,  # counts from the hand-out; `manage.py cluster` uses shorter leases and renews them
     "max_attempts": 3,
-    "ack_failures": True,
-    "recycle": 20,
+    "ack_failures": True,  # what failed once with a reason fails again
+    "recycle": 20,  # tasks that a worker does before it makes room for a fresh one
     "save_limit": 500,
     "catch_up": False,
     "daemonize_workers": False,  # an exposure starts one process a CCD
@@ -194,6 +207,9 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "loggers": {"django-q": {"level": env.text("LOG_LEVEL", "INFO")}},  # what the workers of the queue do
+    "loggers": {  # what the queue does
+        "django-q": {"level": env.text("LOG_LEVEL", "INFO")},
+        "processing.queue": {"level": env.text("LOG_LEVEL", "INFO")},
+    },
     "root": {"handlers": ["stderr"], "level": env.text("LOG_LEVEL", "WARNING")},
 }

@@ -15,6 +15,7 @@ urlpatterns = [
     path("preferences/", views.preferences, name="preferences"),
     path("", include("products.urls")),
     path("pipeline/", include("processing.urls")),
+    path("conductor/", include("conductor.urls")),
     path("docs/", views.docs, name="docs"),
     path("docs/<path:page>/", views.doc, name="doc"),
     path("login/", passwords.Login.as_view(), name="login"),

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from astropy.wcs import WCS
 
-from products.ids import stable_id
+from products.alerts.packet import alert_id
 from products.models import (
     PSF,
     Alert,
     AlertBatch,
     Background,
+    CalibratorFile,
     CoaddImage,
     CodeVersion,
     Cutouts,
@@ -22,12 +23,16 @@ from products.models import (
     Detections,
     DifferenceImage,
     Exposure,
+    FakeAnalysis,
+    FakeSet,
+    MasterBias,
     Measurement,
     MeasurementSet,
     Object,
     Provenance,
     ProvenanceTag,
     Reference,
+    RefSet,
     Report,
     ScienceImage,
     SourceList,
@@ -245,7 +250,8 @@ def full_ccd(
     score = scene.difference / np.float32(scene.noise)
     difference = DifferenceImage(
         data=scene.difference, weight=scene.weight, flags=scene.flags, score=score, score_plain=score, score_mean=0.01,
-        score_std=1.01, fwhm=scene.fwhm * SCALE, background_noise=scene.noise, **common,
+        score_std=1.01, fwhm=scene.fwhm * SCALE, background_noise=scene.noise,
+        alpha_error=np.full(SHAPE, 3.5 * scene.noise, np.float32), **common,
     )  # fmt: skip
     _saved(difference.set_footprint(corners))
     made = CCD(of, image, zero_point, difference, *_measured(difference, scene, tag, objects))
@@ -277,13 +283,22 @@ def _measured(
     score_set = _saved(
         DeepScoreSet(measurement_set=result, algorithm="trees", threshold=0.5, n_real=4, provenance=scoring)
     )
-    alerting = provenance("alerting", scoring, tag=tag)
-    batch = _saved(AlertBatch(score_set=score_set, n_alerts=1, provenance=alerting))
+    alerting = provenance("alerting", scoring, tag=tag, streams=[{"name": "all", "min_score": 0.95}])
+    batch = AlertBatch(
+        score_set=score_set,
+        n_alerts=1,
+        n_scored=6,
+        refused={"all": {"failed_cuts": 2, "score": 3}},
+        provenance=alerting,
+    )
     for row in rows:
         value = 0.12 if row.is_bad else 0.98 - 0.07 * row.index_in_sources
         score = DeepScore.objects.create(score_set=score_set, measurement=row, score=value)
         if row.index_in_sources == 0:
-            Alert.objects.create(id=stable_id(score.pk), batch=batch, score=score, stream="all", state="sent")
+            identity = alert_id(row.pk, scoring.pk, "all")
+            batch.rows.append(Alert(id=identity, batch=batch, score=score, stream="all", state="sent"))
+    _saved(batch)
+    Alert.objects.bulk_create(batch.rows)
     return result, report(difference.exposure, difference.section, tag=tag)
 
 
@@ -361,4 +376,68 @@ def report(of: Exposure, section: str = "N1", *, failed: str = "", tag: str = "c
     return Report.objects.create(
         exposure=of, section=section, state=state, tag=tag, steps=steps, attempt=attempt, cluster="local", node="proc-1",
         plan=list(STEPS), provenances={name: ids[name] for name in STEPS if name in ids}, **error, **fields,
+    )  # fmt: skip
+
+
+def refset(of: Reference, name: str = "deep") -> RefSet:
+    """A set that holds the references with the provenance of one."""
+    return RefSet.objects.create(name=name, provenance=of.provenance, description="Stacks of the field.")
+
+
+def calibrator(applied_to: ScienceImage | None = None, **fields: Any) -> CalibratorFile:
+    """A master bias of one raw frame, with its file; applied to an image where one is given."""
+    number = Exposure.objects.filter(kind="bias").count()
+    raw = exposure(f"demo_bias_{number}", kind="bias", filter="", exposure_time=0.0, mjd=61366.9 + number / 1000)
+    pixels = np.random.default_rng(number).normal(300, 2, SHAPE).astype(np.float32)
+    frame = MasterBias(
+        instrument="demo", section="N1", mjd=raw.mjd, mjd_end=raw.mjd, exposure_time=0.0, width=SHAPE[1],
+        height=SHAPE[0], read_noise=5.0, data=pixels, weight=np.ones(SHAPE, np.float32),
+        flags=np.zeros(SHAPE, np.uint16), components_digest=f"bias{number}",
+        provenance=provenance("make_bias", raw.provenance, tag="", min_frames=1),
+    )  # fmt: skip
+    _saved(frame.set_position(raw.ra, raw.dec)).raw_exposures.add(raw)
+    defaults = {"kind": "bias", "instrument": "demo", "section": "N1", "image_id": frame.pk}
+    row = CalibratorFile.objects.create(**{**defaults, **fields})
+    if applied_to is not None:
+        applied_to.calibrators.add(row)
+    return row
+
+
+FAKES = np.dtype([("x", "f8"), ("y", "f8"), ("mag", "f8"), ("flux", "f8"), ("host", "i4")])
+RECOVERY = np.dtype(
+    [("is_detected", "?"), ("is_kept", "?"), ("is_bad", "?"), ("x", "f8"), ("y", "f8"), ("flux", "f8")]
+    + [("flux_error", "f8"), ("snr", "f4"), ("score", "f4")]
+)
+
+
+def fakes(of: CCD, tag: str = "current", n: int = 40, found_above: float = 5.0) -> FakeAnalysis:
+    """Fakes of a CCD from bright to faint; those of S/N above `found_above` were found, every tenth of them was cut."""
+    zero_point = of.zero_point
+    injected = np.zeros(n, FAKES)
+    rng = np.random.default_rng(5)
+    injected["x"], injected["y"] = rng.uniform(5, SHAPE[1] - 6, n), rng.uniform(5, SHAPE[0] - 6, n)
+    injected["mag"], injected["host"] = np.linspace(18.4, 22.9, n), -1
+    injected["flux"] = 10 ** (0.4 * (zero_point.zp - injected["mag"]))
+    injecting = provenance("fakeinjection", zero_point.provenance, tag=tag, count=n)
+    same = FakeSet.objects.filter(zero_point=zero_point, provenance=injecting).first()
+    fake_set = same or _saved(
+        FakeSet(zero_point=zero_point, n_fakes=n, random_seed=1, table=injected, provenance=injecting)
+    )
+    table = np.zeros(n, RECOVERY)
+    snr = injected["flux"] / 70.0
+    table["is_detected"] = snr > found_above
+    table["is_bad"] = table["is_detected"] & (np.arange(n) % 10 == 4)
+    table["is_kept"] = table["is_detected"] & ~table["is_bad"]
+    for name in ("x", "y", "flux", "flux_error", "snr", "score"):
+        table[name] = np.nan
+    seen = table["is_detected"]
+    table["x"][seen], table["y"][seen], table["flux"][seen] = (injected[name][seen] for name in ("x", "y", "flux"))
+    table["flux_error"][seen], table["snr"][seen], table["score"][seen] = 70.0, snr[seen], 0.9
+    score_set = of.measurement_set.score_sets.get(provenance__tags__tag=tag)
+    analyzing = provenance("fakeanalysis", score_set.provenance, injecting, tag=tag, match_radius=3.0)
+    return _saved(
+        FakeAnalysis(
+            fake_set=fake_set, score_set=score_set, table=table, n_detected=int(seen.sum()),
+            n_kept=int(table["is_kept"].sum()), provenance=analyzing,
+        )
     )  # fmt: skip

@@ -147,7 +147,8 @@ def test_no_two_planes_of_a_product_share_an_extension():
 def test_every_column_of_a_product_says_its_unit_or_meaning():
     silent = [
         f"{model.__name__}.{field.name}"
-        for model in apps.get_app_config("products").get_models()
+        for app in ("products", "conductor")
+        for model in apps.get_app_config(app).get_models()
         for field in model._meta.concrete_fields
         if not field.help_text and not field.is_relation and not field.primary_key
     ]

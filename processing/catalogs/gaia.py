@@ -8,7 +8,7 @@ import numpy as np
 
 from processing.algorithms.zero_point import polynomial_magnitude
 from processing.catalogs.base import StarCatalogSource, floats, star_table
-from processing.errors import BadInput
+from processing.errors import CatalogAway
 from processing.parameters import param
 
 COLUMNS = ("ra", "dec", "pmra", "pmdec", "phot_g_mean_mag", "phot_bp_mean_mag", "phot_rp_mean_mag")
@@ -43,7 +43,7 @@ class Gaia(StarCatalogSource):
             found = TAPService(self.url).run_sync(query, maxrec=self.max_stars).to_table()
         except (DALServiceError, DALQueryError, DALFormatError, OSError) as error:
             reason = f"it does not answer: {' '.join(str(error).split())[:150]}; import a catalogue or try again"
-            raise BadInput(what=f"the Gaia archive at {self.url}", reason=reason) from error
+            raise CatalogAway(what=f"the Gaia archive at {self.url}", reason=reason) from error
         return from_gaia({name: floats(found[name]) for name in COLUMNS})
 
 

@@ -5,21 +5,23 @@ from __future__ import annotations
 import contextlib
 import gzip
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from astropy.io import fits
 from astropy.time import Time
 
 from processing.algorithms.overscan import Amplifier
-from processing.errors import BadInput, EmptyCatalog
+from processing.errors import BadInput, EmptyCatalog, StepError
+from processing.instruments.offers import Found, Offer, Unreadable, fetched_file, settled_files
 from processing.plugins import Plugin
 
 _COLORS = {"u": ("u", "g"), "g": ("g", "r"), "r": ("g", "r"), "i": ("r", "i"), "z": ("i", "z"), "y": ("z", "y")}
 MAX_BYTES = 20_000_000_000  # of an unpacked raw file
+_OFFERED = ("kind", "mjd", "exposure_time", "filter", "filters", "target", "project", "ra", "dec")
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,47 @@ class Instrument(Plugin):
     ) -> RawSection:
         """The raw pixels of one CCD."""
         raise NotImplementedError
+
+    def offers(
+        self,
+        known: Container[str] = (),
+        *,
+        folder: Annotated[str, "whole path of a folder on the server"],
+        pattern: Annotated[str, "files in it, e.g. *.fits.fz, or **/*.fits in its folders too"] = "*.fits*",
+        settle: Annotated[float, "seconds for which a file must not have changed"] = 10.0,
+    ) -> Iterator[Found]:
+        """Exposures that exist and can be fetched, but for the `known` ones: here, the raw files in a folder.
+
+        What else a search takes are keyword-only arguments with types: they are what a watch may be given. A file is
+        left for later while it changed less than `settle` seconds ago. BadInput where there is no such folder.
+        """
+        for path in settled_files(folder, pattern, settle):
+            if isinstance(path, Unreadable):
+                yield path
+            elif path.name not in known:
+                yield self.offer(path)
+
+    def offer(self, path: Path) -> Found:
+        """A raw file as an offer."""
+        try:
+            facts = self.read_exposure(path)
+        except Exception as error:  # what a damaged file raises is not foreseeable, and others wait behind it
+            said = str(error) if isinstance(error, StepError) else f"{path}: {type(error).__name__}: {error}"
+            return Unreadable(path.name, said[:500])
+        return Offer(
+            identifier=path.name,
+            params={"path": str(path), "size": path.stat().st_size},
+            **{name: getattr(facts, name) for name in _OFFERED},
+        )
+
+    def fetch(self, identifier: str, params: Mapping[str, Any], into: Path) -> Path:
+        """The raw file of an offer, whole and verified; one that must be brought here goes into the folder `into`.
+
+        Here, the file stays where it is. BadInput where it is missing or not what was offered.
+        """
+        if not isinstance(params.get("path"), str):
+            raise BadInput(what=identifier, reason="nobody said where its raw file is (params: path)")
+        return fetched_file(Path(params["path"]), params)
 
     def short_filter(self, text: str) -> str:
         """The short name of a filter as headers write it; BadInput for one that the instrument does not have."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import signal
 import threading
 import uuid
@@ -72,6 +73,17 @@ def number_of_processes(text: str) -> int:
     if not text.isdecimal():
         raise ArgumentTypeError(f"'{text}' is not a whole number from 0 on")
     return int(text)
+
+
+def number_of_seconds(text: str) -> float:
+    """Above 0."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < math.inf:
+        raise ArgumentTypeError(f"'{text}' is not a number of seconds above 0")
+    return seconds
 
 
 class EngineCommand(BaseCommand):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +19,12 @@ class Packet:
     topic_key: str  # keeps the alerts of one object in order
     payload: bytes
     created: datetime  # UTC
+    schema_version: str = ""
+
+    @property
+    def sha256(self) -> str:
+        """Checksum of the bytes, hexadecimal."""
+        return hashlib.sha256(self.payload).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,10 @@ class Delivery:
     ok: bool
     where: str = ""
     error: str = ""
+    fatal: bool = False  # it would fail again whenever it is tried
+    topic: str = ""
+    partition: int | None = None
+    offset: int | None = None
 
 
 class Sender(Plugin):

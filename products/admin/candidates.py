@@ -12,6 +12,7 @@ from products.admin.marking import MarkableAdmin, ProductAdmin
 from products.models import (
     Alert,
     AlertBatch,
+    AlertEvent,
     Cutouts,
     DeepScore,
     DeepScoreSet,
@@ -71,7 +72,7 @@ class DeepScoreAdmin(RowAdmin):
 class ObjectAdmin(RowAdmin):
     """People may say that nothing is there; the rest comes from the measurements."""
 
-    editable = ("is_bad",)
+    editable = ("is_bad", "remark")
     list_display = ["name", "ra", "dec", "n_measurements", "first_seen", "last_seen", "bad", "is_test"]
     list_filter = ["is_bad", "is_test"]
     search_fields = ["name"]
@@ -113,7 +114,7 @@ class LabelAdmin(RowAdmin):
 @admin.register(AlertBatch)
 class AlertBatchAdmin(ProductAdmin):
     image_path = f"score_set__measurement_set__{IMAGE_OF_SET}"
-    list_display = ["short_id", "of_image", "n_alerts", "provenance", "created_at", "badness_shown"]
+    list_display = ["short_id", "of_image", "n_scored", "n_alerts", "provenance", "created_at", "badness_shown"]
 
 
 @admin.register(Alert)
@@ -123,8 +124,17 @@ class AlertAdmin(RowAdmin):
     list_filter = ["state", "stream"]
     search_fields = ["score__measurement__object__name", "stream", "error"]
     date_hierarchy = "created_at"
+    view_on_site = on_site("alert", "pk")
 
     @admin.display(description="object")
     def of_object(self, row: Alert) -> Object:
         """The object that the alert is about."""
         return row.score.measurement.object
+
+
+@admin.register(AlertEvent)
+class AlertEventAdmin(RowAdmin):
+    list_display = ["created_at", "what", "alert", "who", "where", "remark"]
+    list_select_related = ["alert"]
+    list_filter = ["what"]
+    search_fields = ["who", "remark", "where"]

@@ -14,11 +14,12 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from products.admin.base import RowAdmin, links_to, list_of, on_site
-from products.admin.tags import tag_address, write_log
+from products.admin.tags import tag_address
 from products.errors import ArchiveError
 from products.models import CodeVersion, Provenance, RefSet
 from products.selectors.tags import product_models
 from products.services import tagging
+from products.services.tag_log import note
 
 
 class TagInput(forms.TextInput):
@@ -90,7 +91,7 @@ class ProvenanceAdmin(RowAdmin):
         except ArchiveError as error:
             messages.error(request, str(error))
             return
-        write_log(request, tag, f"{number} {said} it.")
+        note(request.user, tag, f"{number} {said} it.")
         messages.success(request, f"{number} {said} '{tag}'.")
 
     @admin.display(description="code version", ordering="code_version")

@@ -7,10 +7,9 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
+from django.contrib.admin.models import ADDITION, DELETION, LogEntry
 from django.contrib.admin.utils import quote, unquote
 from django.contrib.admin.widgets import FilteredSelectMultiple
-from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.db.models import Count, Max, Min, OuterRef, Subquery
@@ -25,6 +24,7 @@ from products.models import Provenance, ProvenanceTag
 from products.selectors import tags as selector
 from products.selectors.provenances import provenances_by_id
 from products.services import tagging
+from products.services.tag_log import note
 
 FOLDER = "admin/products/provenancetag"
 
@@ -32,19 +32,6 @@ FOLDER = "admin/products/provenancetag"
 def tag_address(tag: str, page: str = "change") -> str:
     """Address of a page of a tag in the admin."""
     return reverse(f"admin:products_provenancetag_{page}", args=[quote(tag)])
-
-
-def write_log(request: HttpRequest, tag: str, message: str, flag: int = CHANGE) -> None:
-    """Say in the admin's history what was done to a tag, and by whom."""
-    kind = ContentType.objects.get_for_model(ProvenanceTag)
-    LogEntry.objects.create(
-        user=request.user,
-        content_type=kind,
-        object_id=tag,
-        object_repr=tag,
-        action_flag=flag,
-        change_message=message,
-    )
 
 
 class NewTag(forms.Form):
@@ -140,7 +127,7 @@ class TagAdmin(admin.ModelAdmin):
 
     def log_deletions(self, request: HttpRequest, queryset: Iterable[ProvenanceTag]) -> None:
         for row in queryset:
-            write_log(request, row.tag, "The tag was deleted.", DELETION)
+            note(request.user, row.tag, "The tag was deleted.", DELETION)
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         """Ask, then delete the whole tag."""
@@ -149,7 +136,7 @@ class TagAdmin(admin.ModelAdmin):
             raise PermissionDenied
         if request.method == "POST":
             number = tagging.untag(tag)
-            write_log(request, tag, f"The tag was deleted; it held {number} provenances.", DELETION)
+            note(request.user, tag, f"The tag was deleted; it held {number} provenances.", DELETION)
             messages.success(request, f"The tag '{tag}' is gone; its provenances and their products stay.")
             return HttpResponseRedirect(reverse("admin:products_provenancetag_changelist"))
         return self._page(request, "delete", f"Delete the tag {tag}?", tag_name=tag, rows=selector.contents(tag))
@@ -199,7 +186,7 @@ class TagAdmin(admin.ModelAdmin):
             except ArchiveError as error:
                 form.add_error(None, str(error))
             else:
-                write_log(request, tag, f"{number} provenances were put into it.", ADDITION)
+                note(request.user, tag, f"{number} provenances were put into it.", ADDITION)
                 messages.success(request, f"{number} provenances were put into '{tag}'.")
                 return HttpResponseRedirect(tag_address(tag))
         return self._page(request, "add", "Tag provenances", form=form, media=self.media + form.media)
@@ -234,7 +221,7 @@ class TagAdmin(admin.ModelAdmin):
         except ArchiveError as error:
             messages.error(request, str(error))
             return HttpResponseRedirect(tag_address(tag))
-        write_log(request, target, f"{number} provenances were {said} it.")
+        note(request.user, target, f"{number} provenances were {said} it.")
         messages.success(request, f"{number} provenances were {said} '{target}'.")
         gone = target not in tagging.known_tags()
         return HttpResponseRedirect(reverse("admin:products_provenancetag_changelist") if gone else tag_address(target))
@@ -245,7 +232,7 @@ class TagAdmin(admin.ModelAdmin):
         except ArchiveError as error:
             messages.error(request, str(error))
             return False
-        write_log(request, new_tag, f"{number} provenances were put into it, cloned from '{tag}'.", ADDITION)
+        note(request.user, new_tag, f"{number} provenances were put into it, cloned from '{tag}'.", ADDITION)
         messages.success(request, f"'{new_tag}' holds the provenances of '{tag}'; {number} are new in it.")
         return True
 

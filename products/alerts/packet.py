@@ -1,90 +1,85 @@
-"""The packet of an alert: a view of its measurement, as Avro. Made from the same rows it has the same bytes."""
+"""The packet of an alert: what is known of a measurement, its object and its image when the packet is made."""
 
 from __future__ import annotations
 
 import gzip
-import io
 from collections.abc import Collection, Iterator, Sequence
-from functools import cache
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import fastavro
 import numpy as np
-from astropy.io import fits as astropy_fits
-from fastavro.types import Schema
 
 from products import sky
-from products.models import Alert, Cutouts, DeepScore, DifferenceImage, Measurement
+from products.alerts.avro import VERSION
+from products.ids import stable_id
+from products.models import Alert, DeepScore, DeepScoreSet, DifferenceImage, Measurement
 from products.selectors.candidates import difference_of, source, with_source
+from products.stamps import Stamps
 
-VERSION = "1.0"
 NANOJANSKY = 31.4  # AB magnitude of 1 nJy
 HISTORY_DAYS = 365.0
-FITS_BLOCK = 2880  # bytes
 STAMPS = {"cutoutScience": "new", "cutoutTemplate": "reference", "cutoutDifference": "difference"}
+Packet = dict[str, Any]
 
 
-@cache
-def schema() -> Schema:
-    """The parsed schema of this version; a packet of it can be read with any later one of the same major number."""
-    return fastavro.schema.load_schema(Path(__file__).parent / "schemas" / f"alert_v{VERSION.replace('.', '_')}.avsc")
+def alert_id(measurement: UUID, scoring: str, stream: str) -> UUID:
+    """The id of an alert: of the measurement, the provenance of the scoring and the stream."""
+    return stable_id("alert", measurement, scoring, stream)
 
 
-def encode(packet: dict[str, Any]) -> bytes:
-    """One packet as an Avro container with its schema."""
-    buffer = io.BytesIO()
-    marker = b"SeeChange alert."  # 16 bytes; by default they are random
-    fastavro.writer(buffer, schema(), [packet], sync_marker=marker)
-    return buffer.getvalue()
+def of_alert(record: Packet, alert: Alert) -> Packet:
+    """The packet of an alert, from what is known of its measurement."""
+    origin = {**record["provenance"], "alerting": alert.batch.provenance_id}
+    return {**record, "alertId": str(alert.pk), "stream": alert.stream, "provenance": origin}
 
 
-def decode(payload: bytes) -> dict[str, Any]:
-    """The packet in an Avro container."""
-    return next(iter(fastavro.reader(io.BytesIO(payload))))
-
-
-def build_packets(alerts: Sequence[Alert]) -> Iterator[dict[str, Any]]:
-    """The packets of alerts, in their order; what those of one image share is read once."""
+def build_packets(alerts: Sequence[Alert]) -> Iterator[Packet]:
+    """The packets of alerts, in their order, from what is known now; what those of one image share is read once."""
     for _, group in groupby(alerts, key=lambda alert: alert.batch_id):
-        yield from _of_one_image(list(group))
+        of_batch = list(group)
+        records = build_records(list({alert.score_id: alert.score for alert in of_batch}.values()))
+        for alert in of_batch:
+            yield of_alert(records[alert.score_id], alert)
 
 
-def _of_one_image(alerts: Sequence[Alert]) -> Iterator[dict[str, Any]]:
-    measurements = with_source(Measurement.objects.filter(pk__in=[alert.score.measurement_id for alert in alerts]))
+def build_records(scores: Sequence[DeepScore]) -> dict[UUID, Packet]:
+    """Score → packet of its measurement, of scores of one set; a packet of no stream, with an id of its own."""
+    measurements = with_source(Measurement.objects.filter(pk__in=[score.measurement_id for score in scores]))
     rows = {row.pk: row for row in measurements}
-    scorer = alerts[0].score.score_set
+    scorer = scores[0].score_set
     measured = next(iter(rows.values())).measurement_set
     history = _history(rows.values(), measured.provenance_id)
     limits = _limits(rows.values(), history)
-    scores = {
+    earlier = {
         score.measurement_id: score
         for score in DeepScore.objects.filter(
             measurement__in=[past.pk for found in history.values() for past in found],
             score_set__provenance=scorer.provenance_id,
-        )
+        ).select_related("score_set")
     }
-    stamps = _Stamps(measured.cutouts)
-    for alert in alerts:
-        row, score = rows[alert.score.measurement_id], alert.score
+    stamps = Stamps(measured.cutouts)
+    found = {}
+    for score in scores:
+        row = rows[score.measurement_id]
         past = history[row.object_id]
-        yield {
-            "alertId": str(alert.pk),
+        found[score.pk] = {
+            "alertId": str(alert_id(row.pk, scorer.provenance_id, "")),
             "schemaVersion": VERSION,
-            "stream": alert.stream,
-            "diaSource": _source(row, score, scorer.algorithm),
-            "prvDiaSources": [_source(found, scores.get(found.pk), scorer.algorithm) for found in past],
+            "stream": "",
+            "diaSource": _source(row, score, scorer),
+            "prvDiaSources": [_source(one, earlier.get(one.pk), scorer) for one in past],
             "prvDiaNonDetectionLimits": limits[row.pk],
             "diaObject": {
                 "diaObjectId": str(row.object_id),
-                "firstSeenMjd": min([row.mjd, *(found.mjd for found in past)]),
+                "firstSeenMjd": min([row.mjd, *(one.mjd for one in past)]),
                 **{name: getattr(row.object, name) for name in ("name", "ra", "dec")},
             },
-            "provenance": {"measuring": measured.provenance_id, "scoring": scorer.provenance_id},
-            **stamps.of(row),
+            "provenance": {"measuring": measured.provenance_id, "scoring": scorer.provenance_id, "alerting": None},
+            **{name: gzip.compress(file, compresslevel=6, mtime=0) for name, file in stamps.of(row, STAMPS).items()},
+            "historyTrimmed": False,
         }
+    return found
 
 
 def _history(rows: Collection[Measurement], provenance: str) -> dict[UUID, list[Measurement]]:
@@ -103,7 +98,7 @@ def _history(rows: Collection[Measurement], provenance: str) -> dict[UUID, list[
     return found
 
 
-def _source(row: Measurement, score: DeepScore | None, algorithm: str) -> dict[str, Any]:
+def _source(row: Measurement, score: DeepScore | None, scorer: DeepScoreSet) -> dict[str, Any]:
     where, zero_point = source(row), difference_of(row).zero_point
     scale = 10 ** (0.4 * (NANOJANSKY - zero_point.zp))
 
@@ -129,7 +124,10 @@ def _source(row: Measurement, score: DeepScore | None, algorithm: str) -> dict[s
         "failedCuts": row.failed_cuts,
         "limitingMagnitude": zero_point.limiting_magnitude,
         "score": score.score if score else None,
-        "scorer": algorithm if score else None,
+        "scorer": scorer.algorithm if score else None,
+        "scoreThreshold": score.score_set.threshold if score else None,
+        "seeing": where.seeing,
+        "exposureTime": where.exposure.exposure_time,
         **{name: getattr(row, name) for name in ("ra", "dec", "x", "y", "snr")},
     }
 
@@ -155,34 +153,3 @@ def _limits(rows: Collection[Measurement], history: dict[UUID, list[Measurement]
                 entry = {"midpointMjd": (start + end) / 2, "band": band, "limitingMagnitude": limit}
                 found[row.pk].append(entry)
     return found
-
-
-class _Stamps:
-    """The stamps of one set of cutouts as compressed FITS files."""
-
-    def __init__(self, cutouts: Cutouts) -> None:
-        self.cutouts = cutouts
-        text = cutouts.sources.image.zero_point.world_coordinates.header
-        header = astropy_fits.Header.fromstring(text, sep="\n")
-        header["BUNIT"] = "electron"
-        self.header = astropy_fits.PrimaryHDU(np.zeros((cutouts.size, cutouts.size), np.float32), header).header
-        self.corner = header["CRPIX1"], header["CRPIX2"]
-
-    def of(self, row: Measurement) -> dict[str, bytes]:
-        """The three stamps of a measurement, flagged pixels NaN, with their WCS."""
-        cutouts, index = self.cutouts, row.index_in_sources
-        for axis in (0, 1):
-            self.header[f"CRPIX{axis + 1}"] = (
-                self.corner[axis] - float(cutouts.centres[index][axis]) + cutouts.size // 2
-            )
-        header, flagged = self.header.tostring().encode("ascii"), cutouts.flags[index] != 0
-        return {
-            name: _file(header, np.where(flagged, np.nan, getattr(cutouts, plane)[index]))
-            for name, plane in STAMPS.items()
-        }
-
-
-def _file(header: bytes, pixels: np.ndarray) -> bytes:
-    """A FITS file, gzip, from its header block; written this way it takes a twentieth of astropy's time."""
-    data = pixels.astype(">f4").tobytes()
-    return gzip.compress(header + data + bytes(-len(data) % FITS_BLOCK), compresslevel=6, mtime=0)

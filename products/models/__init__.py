@@ -1,6 +1,6 @@
 """Every model of the archive."""
 
-from products.models.alerts import Alert, AlertBatch, Label
+from products.models.alerts import Alert, AlertBatch, AlertEvent, Label
 from products.models.badness import Badness
 from products.models.calibrations import WorldCoordinates, ZeroPoint
 from products.models.calibrators import CalibratorFile, DataFile
@@ -29,6 +29,7 @@ __all__ = [
     "PSF",
     "Alert",
     "AlertBatch",
+    "AlertEvent",
     "Background",
     "Badness",
     "CalibratorFile",

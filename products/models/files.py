@@ -56,6 +56,7 @@ class FileBacked(models.Model):
     """A row with one file. The file is written before the row, and never changed after."""
 
     UNITS: dict[str, str] = {}  # units of table columns
+    FILE_IS_OPTIONAL = False  # whether a row may have nothing to write
 
     filepath = models.CharField(
         max_length=300,

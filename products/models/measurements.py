@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from uuid import UUID
+
 from django.db import models
 
 from products.models.badness import MEASUREMENT, HasBadness
@@ -32,6 +35,19 @@ class MeasurementSet(Product):
         if not self.rows and not self._state.adding:
             self.rows = list(self.measurements.order_by("index_in_sources"))
         return self.rows
+
+    def earlier_detections(self) -> Counter[UUID]:
+        """Object → how many earlier kept measurements of the same provenance it has; none of a set that is not kept."""
+        rows = self.all_rows()
+        if self._state.adding or not rows:
+            return Counter()
+        earlier = Measurement.objects.filter(
+            object__in=self.measurements.order_by().values("object"),
+            measurement_set__provenance=self.provenance_id,
+            mjd__lt=rows[0].mjd,
+            is_bad=False,
+        )
+        return Counter(dict(earlier.order_by().values_list("object").annotate(n=models.Count("pk"))))
 
     def counts(self) -> dict[str, int | float]:
         return {"measured": self.n_measured, "saved": self.n_saved, "kept": self.n_kept}
@@ -72,7 +88,13 @@ class Measurement(Identified, SkyPosition, HasBadness):
             models.UniqueConstraint(fields=["measurement_set", "index_in_sources"], name="one_measurement"),
             models.UniqueConstraint(fields=["measurement_set", "object"], name="one_measurement_an_object"),
         ]
-        indexes = [models.Index(fields=["object", "mjd"], name="measurement_light_curve")]
+        indexes = [
+            models.Index(fields=["object", "mjd"], name="measurement_light_curve"),
+            models.Index(
+                fields=["measurement_set", "is_bad", "filter", "failed_cuts", "snr", "magnitude", "mjd", "id"],
+                name="measurement_counts",  # rows are wide; what is counted and sorted by stands in the index
+            ),
+        ]
         ordering = ["mjd"]
 
     def __str__(self) -> str:

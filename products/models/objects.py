@@ -14,6 +14,7 @@ class Object(Identified, SkyPosition):
     name = models.CharField(max_length=40, unique=True, help_text="Prefix, year, letters.")
     is_test = models.BooleanField(default=False, help_text="Made by tests or fakes: never associated with real ones.")
     is_bad = models.BooleanField(default=False, help_text="People said that nothing is there.")
+    remark = models.TextField(blank=True, help_text="Why people said so.")
     first_seen = models.FloatField("first seen", db_index=True, help_text="MJD (UTC) of the first kept measurement.")
     last_seen = models.FloatField("last seen", db_index=True, help_text="MJD (UTC) of the last kept measurement.")
     n_measurements = models.PositiveIntegerField(default=0, help_text="Kept measurements, of any provenance.")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
 from django.db import models
-from django.db.models import Max
+from django.db.models import F, Max
+from django.db.models.functions import Cos, Radians, Sin
 
 from products import sky
 
@@ -24,6 +26,14 @@ class PositionQuerySet(models.QuerySet):
             (row for row in rows if row.separation_arcsec <= radius_arcsec),
             key=lambda row: row.separation_arcsec,
         )
+
+    def within(self, ra: float, dec: float, radius_arcsec: float) -> Self:
+        """Rows within the radius, as a query; `haversine` of each grows with the distance."""
+        half_dec, half_ra = (Sin(Radians(F(name) - value) / 2) for name, value in (("dec", dec), ("ra", ra)))
+        haversine = half_dec * half_dec + math.cos(math.radians(dec)) * Cos(Radians(F("dec"))) * half_ra * half_ra
+        limit = math.sin(math.radians(radius_arcsec / 3600) / 2) ** 2
+        rows = self.filter(sky.cone(ra, dec, radius_arcsec / 3600)).alias(haversine=haversine)
+        return rows.filter(haversine__lte=limit)
 
 
 class SkyPosition(models.Model):

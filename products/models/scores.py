@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import models
 
 from products.models.base import Identified, Product
@@ -41,9 +43,23 @@ class DeepScore(Identified):
     measurement = models.ForeignKey("products.Measurement", models.CASCADE, related_name="scores")
     score = models.FloatField(db_index=True, help_text="0 (bogus) to 1 (real).")
     info = models.JSONField(default=dict, blank=True, help_text="What else the scorer says.")
+    scorer = models.CharField(
+        max_length=20,
+        editable=False,
+        default="",
+        help_text="Provenance of its set: the scores of one scorer are found beside the measurements, without a join.",
+    )
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["score_set", "measurement"], name="one_score"),
             models.CheckConstraint(condition=models.Q(score__range=(0, 1)), name="score_from_0_to_1"),
         ]
+        indexes = [
+            models.Index(fields=["measurement", "scorer", "score"], name="score_of_measurement"),
+            models.Index(fields=["scorer", "score", "measurement"], name="best_scores"),
+        ]
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.scorer = self.scorer or self.score_set.provenance_id
+        super().save(*args, **kwargs)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Case, Count, Exists, F, FilteredRelation, FloatField, OuterRef, Q, QuerySet, Value, When
 
-from products.models import Alert, DeepScore, Exposure, Image, Label, Measurement
+from products.models import Alert, DeepScore, DeepScoreSet, Exposure, Image, Label, Measurement, MeasurementSet
 from products.selectors.tags import ChosenTag
 
 DIFFERENCE = "measurement_set__cutouts__sources__image"
@@ -20,7 +20,9 @@ LARGE = (
     f"{TO_EXPOSURE}__header",
     f"{TO_EXPOSURE}__companions",
 )
-SORTS = {"mjd": "mjd", "snr": "snr", "score": "score", "magnitude": "magnitude"}
+SORTS = {
+    "mjd": "mjd", "snr": "snr", "score": "score", "magnitude": "magnitude", "ra": "ra", "dec": "dec",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -49,69 +51,89 @@ def with_source(rows: QuerySet[Measurement]) -> QuerySet[Measurement]:
     return rows.select_related("object", TO_EXPOSURE, f"{DIFFERENCE}__zero_point").defer(*LARGE)
 
 
-def with_score(rows: QuerySet[Measurement], tag: ChosenTag) -> QuerySet[Measurement]:
-    """Rows with `score` and `threshold` of the tag's scorer, None where there is none."""
-    scores = tag.narrow(DeepScore.objects.filter(measurement=OuterRef("pk")), "score_set__provenance")
-    latest = scores.order_by("-created_at")
-    return rows.annotate(
-        score=Subquery(latest.values("score")[:1]), threshold=Subquery(latest.values("score_set__threshold")[:1])
-    )
-
-
-def search(tag: ChosenTag, wanted: dict[str, Any]) -> QuerySet[Measurement]:
-    """Candidates that match cleaned filter fields (everything but `show`, which splits kept from cut)."""
-    rows = tag.narrow(Measurement.objects.all(), "measurement_set__provenance")
-    rows = with_score(rows, tag)
-    if wanted.get("filter"):
-        rows = rows.filter(filter=wanted["filter"])
-    if wanted.get("exposure"):
-        rows = rows.filter(**{f"{TO_EXPOSURE}__name": wanted["exposure"]})
-    if wanted.get("section"):
-        rows = rows.filter(**{f"{DIFFERENCE}__section": wanted["section"]})
-    if wanted.get("start") is not None:
-        rows = rows.filter(mjd__gte=wanted["start"])
-    if wanted.get("end") is not None:
-        rows = rows.filter(mjd__lt=wanted["end"])
-    if wanted.get("min_score") is not None:
-        rows = rows.filter(score__gte=wanted["min_score"])
-    if wanted.get("min_snr") is not None:
-        rows = rows.filter(snr__gte=wanted["min_snr"])
-    if wanted.get("alert"):
-        alerts = tag.narrow(Alert.objects.filter(score__measurement=OuterRef("pk")), "batch__provenance")
-        rows = rows.filter(Exists(alerts) if wanted["alert"] == "yes" else ~Exists(alerts))
-    return rows
-
-
-def labelled(rows: QuerySet[Measurement], said: str, person: Any) -> QuerySet[Measurement]:
-    """Only what `person` said `said` of (`none`: nothing yet); everybody's labels for somebody who is not logged in."""
-    mine = {"labels__person": person} if person.is_authenticated else {}
-    if said == "none":
-        theirs = Label.objects.filter(measurement=OuterRef("pk"), **({"person": person} if mine else {}))
-        return rows.exclude(pk__in=Subquery(theirs.values("measurement")))
-    return rows.filter(labels__verdict=said, **mine).distinct() if said else rows
-
-
 @dataclass(frozen=True)
-class Counts:
-    """How many candidates there would be."""
+class ChosenScorer:
+    """Who gave the scores that are shown."""
 
-    kept: int
-    cut: int
-    filters: list[tuple[str, int]]
-
-
-def counts(rows: QuerySet[Measurement], every_filter: QuerySet[Measurement]) -> Counts:
-    """Kept and cut of `rows`; by filter of `every_filter`, which is the same without the choice of a filter."""
-    split = rows.aggregate(kept=Count("pk", filter=Q(is_bad=False)), cut=Count("pk", filter=Q(is_bad=True)))
-    bands = every_filter.order_by().values_list("filter").annotate(n=Count("pk")).order_by("filter")
-    return Counts(split["kept"], split["cut"], list(bands))
+    provenance: str
+    threshold: float | None
+    algorithm: str
 
 
-def ordered(rows: QuerySet[Measurement], sort: str) -> QuerySet[Measurement]:
+def scorer_of(tag: ChosenTag) -> ChosenScorer:
+    """The scorer of the tag; the one that scored last where the tag holds several, or nothing."""
+    sets = tag.narrow(DeepScoreSet.objects.order_by("-created_at"))
+    found = sets.values_list("provenance", "threshold", "algorithm").first()
+    return ChosenScorer(*found) if found else ChosenScorer("", None, "")
+
+
+def with_score(rows: QuerySet[Measurement], tag: ChosenTag) -> QuerySet[Measurement]:
+    """Rows with `score` and `threshold` of the tag's scorer, None where there is none; once, however often asked."""
+    if "score" in rows.query.annotations:
+        return rows
+    scorer = scorer_of(tag)
+    of_scorer = FilteredRelation("scores", condition=Q(scores__scorer=scorer.provenance))
+    threshold = Case(When(score__isnull=False, then=Value(scorer.threshold)), output_field=FloatField())
+    return rows.annotate(of_scorer=of_scorer).annotate(score=F("of_scorer__score")).annotate(threshold=threshold)
+
+
+def scored(tag: ChosenTag, **limits: float) -> Exists:
+    """Whether the score of the tag's scorer is within limits (`score__gte`, `score__lte`)."""
+    rows = DeepScore.objects.order_by().filter(measurement=OuterRef("pk"), scorer=scorer_of(tag).provenance)
+    return Exists(rows.filter(**limits))
+
+
+def measured(tag: ChosenTag) -> QuerySet[Measurement]:
+    """Measurements under the tag, kept and cut."""
+    sets = tag.narrow(MeasurementSet.objects.order_by()).values("pk")
+    return Measurement.objects.filter(measurement_set__in=sets) if tag.ids else Measurement.objects.all()
+
+
+def with_alert(tag: ChosenTag) -> QuerySet[Alert]:
+    """Ids of the measurements that became an alert under the tag."""
+    return tag.narrow(Alert.objects.order_by(), "batch__provenance").values("score__measurement")
+
+
+def labelled(said: str, by: str, person: Any) -> QuerySet[Label]:
+    """Ids of the measurements of which somebody said `said` (a verdict, `any`, or `disagree`).
+
+    `by` is a name or `anybody`; empty means the person who asks, and anybody for one who is not logged in.
+    """
+    rows = Label.objects.order_by()
+    if by and by != "anybody":
+        rows = rows.filter(person__username=by)
+    elif not by and person.is_authenticated and said != "disagree":
+        rows = rows.filter(person=person)
+    if said == "disagree":
+        return (
+            rows.values("measurement").annotate(n=Count("verdict", distinct=True)).filter(n__gt=1).values("measurement")
+        )
+    return (rows if said == "any" else rows.filter(verdict=said)).values("measurement")
+
+
+def ordered(rows: QuerySet[Measurement], sort: str, tag: ChosenTag) -> QuerySet[Measurement]:
     """Sorted by one of SORTS (a minus in front for descending), missing values last, ties by id."""
     name = SORTS.get(sort.lstrip("-"), "mjd")
-    key = F(name).desc(nulls_last=True) if sort.startswith("-") else F(name).asc(nulls_last=True)
-    return rows.order_by(key, "pk")
+    rows = with_score(rows, tag) if name == "score" else rows
+    down = sort.startswith("-")
+    if name in ("score", "magnitude"):
+        return rows.order_by(F(name).desc(nulls_last=True) if down else F(name).asc(nulls_last=True), "pk")
+    return rows.order_by(f"-{name}" if down else name, "pk")
+
+
+class InOrder(Sequence):
+    """Rows for pages: only ids are counted and sorted, what a page shows of them is read for that page alone."""
+
+    def __init__(self, rows: QuerySet[Measurement], tag: ChosenTag, count: int) -> None:
+        self.rows, self.tag, self.count_ = rows, tag, count
+
+    def __len__(self) -> int:
+        return self.count_
+
+    def __getitem__(self, part: slice) -> list[Measurement]:
+        keys = list(self.rows.values_list("pk", flat=True)[part])
+        found = with_score(with_source(Measurement.objects.filter(pk__in=keys)), self.tag).in_bulk()
+        return [found[key] for key in keys]
 
 
 @dataclass
@@ -122,6 +144,7 @@ class Candidate:
     source: Source
     mine: str = ""
     others: list[tuple[str, str]] = field(default_factory=list)  # person, verdict
+    told: bool = False  # an alert was made of it
 
     @property
     def failed(self) -> list[list[Any]]:
@@ -138,4 +161,8 @@ def candidates(rows: Sequence[Measurement], person: Any) -> list[Candidate]:
             candidate.mine = label.verdict
         else:
             candidate.others.append((label.person.username, label.verdict))
+    for key in (
+        Alert.objects.order_by().filter(score__measurement__in=found).values_list("score__measurement", flat=True)
+    ):
+        found[key].told = True
     return list(found.values())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 
 from products.models import Exposure
 from products.models.files import FileBacked
@@ -62,13 +62,18 @@ def file_models() -> list[type[FileBacked]]:
 
 def count_recorded() -> int:
     """How many rows have a file of their own; companions come on top."""
-    return sum(model.objects.count() for model in file_models())
+    return sum(_with_file(model).count() for model in file_models())
+
+
+def _with_file(model: type[FileBacked]) -> QuerySet:
+    """The rows that should have a file."""
+    return model.objects.exclude(filepath="") if model.FILE_IS_OPTIONAL else model.objects.all()
 
 
 def recorded_files() -> Iterator[RecordedFile]:
     """Every file that a row names, companions of exposures included."""
     for model in file_models():
-        rows = model.objects.order_by().values_list("pk", "filepath", "sha256", "filesize")
+        rows = _with_file(model).order_by().values_list("pk", "filepath", "sha256", "filesize")
         for pk, key, digest, size in rows.iterator(chunk_size=2000):
             yield RecordedFile(key, digest, size, model, pk)
     companions = Exposure.objects.exclude(companions={}).order_by().values_list("pk", "companions")

@@ -1,4 +1,4 @@
-"""Provenances by the beginning of their ids, as people write them."""
+"""Provenances by the beginning of their ids, as people write them, and those that are marked as bad."""
 
 from __future__ import annotations
 
@@ -25,3 +25,17 @@ def _one(asked: str) -> Provenance:
     if len(found) > 1:
         raise UnknownProvenance(asked=asked, hint=f" alone: {', '.join(row.pk for row in found)} begin so")
     return found[0]
+
+
+def bad_provenances(ids: Iterable[str]) -> list[Provenance]:
+    """Those of `ids`, and of everything upstream of them, that are marked as bad; one query where none is marked."""
+    marked = {row.pk: row for row in Provenance.objects.filter(is_bad=True)}
+    found: dict[str, Provenance] = {}
+    seen: set[str] = set()
+    level = set(ids) if marked else set()
+    while level:
+        found |= {key: marked[key] for key in level if key in marked}
+        seen |= level
+        links = Provenance.upstreams.through.objects.filter(from_provenance__in=level)
+        level = set(links.values_list("to_provenance", flat=True)) - seen
+    return sorted(found.values(), key=lambda row: (row.process, row.pk))

@@ -11,7 +11,7 @@ from astropy.table import MaskedColumn, Table
 from django.db.models import Count, F, Max, Min, Model, Q, QuerySet
 
 from products.models import Badness, Detections, Measurement, Object
-from products.selectors.candidates import DIFFERENCE, TO_EXPOSURE, search
+from products.selectors.candidates import DIFFERENCE, TO_EXPOSURE, measured, with_score
 from products.selectors.tags import ChosenTag
 
 
@@ -70,7 +70,7 @@ PATHS = {"object": "object__name", "exposure": f"{TO_EXPOSURE}__name", "section"
 
 def measurements(tag: ChosenTag, exposure: str = "", section: str = "") -> Table:
     """Measurements under a tag, of one exposure and CCD where they are given, in the order of time."""
-    rows = search(tag, {"exposure": exposure, "section": section})
+    rows = with_score(_of_ccd(tag, exposure, section), tag)
     rows = rows.order_by("mjd", PATHS["exposure"], PATHS["section"], "index_in_sources")
     names = [column.name for column in MEASUREMENTS if column.name != "badness"]
     fields = [PATHS.get(name, name) for name in names]
@@ -78,14 +78,21 @@ def measurements(tag: ChosenTag, exposure: str = "", section: str = "") -> Table
     for *values, own, inherited in rows.values_list(*fields, "badness_own", "badness_upstream").iterator():
         row = dict(zip(names, values))
         found.append(row | {"failed_cuts": ", ".join(row["failed_cuts"]), "badness": Badness(own | inherited).label})
-    return _table(MEASUREMENTS, found, Measurement)
+    return table_of(MEASUREMENTS, found, Measurement)
+
+
+def _of_ccd(tag: ChosenTag, exposure: str, section: str) -> QuerySet[Measurement]:
+    """Measurements under a tag, of one exposure and CCD where they are given."""
+    rows = measured(tag)
+    rows = rows.filter(**{f"{TO_EXPOSURE}__name": exposure}) if exposure else rows
+    return rows.filter(**{f"{DIFFERENCE}__section": section}) if section else rows
 
 
 def objects(tag: ChosenTag, exposure: str = "", section: str = "") -> Table:
     """Objects with measurements under a tag; those measured in one exposure and CCD where they are given."""
     under = Q(measurements__measurement_set__provenance__in=tag.ids)
     kept = under & Q(measurements__is_bad=False)
-    chosen = search(tag, {"exposure": exposure, "section": section}).order_by().values("object")
+    chosen = _of_ccd(tag, exposure, section).order_by().values("object")
     scores = Q(measurements__scores__score_set__provenance__in=tag.ids) & under
     rows = Object.objects.filter(pk__in=chosen).annotate(
         first=Min("measurements__mjd", filter=under),
@@ -98,7 +105,7 @@ def objects(tag: ChosenTag, exposure: str = "", section: str = "") -> Table:
     renamed = {"first_seen": "first", "last_seen": "last", "n_measurements": "n"}
     names = [column.name for column in OBJECTS]
     values = rows.order_by("name").values_list(*(renamed.get(name, name) for name in names))
-    return _table(OBJECTS, [dict(zip(names, row)) for row in values], Object)
+    return table_of(OBJECTS, [dict(zip(names, row)) for row in values], Object)
 
 
 def detections(tag: ChosenTag, exposure: str = "", section: str = "") -> Table:
@@ -109,16 +116,16 @@ def detections(tag: ChosenTag, exposure: str = "", section: str = "") -> Table:
     lists = lists.select_related("image__exposure", "image__zero_point__world_coordinates")
     found: list[dict[str, Any]] = []
     for row in lists.order_by("image__mjd", "image__exposure__name", "image__section"):
-        measured = search(tag, {}).filter(measurement_set__cutouts__sources=row)
-        found += _detected(row, measured)
-    return _table(DETECTIONS, found, Measurement)
+        rows = with_score(measured(tag).filter(measurement_set__cutouts__sources=row), tag)
+        found += _detected(row, rows)
+    return table_of(DETECTIONS, found, Measurement)
 
 
-def _detected(row: Detections, measured: QuerySet[Measurement]) -> list[dict[str, Any]]:
+def _detected(row: Detections, rows: QuerySet[Measurement]) -> list[dict[str, Any]]:
     """One entry a detection of one image, with what was measured of it."""
     image, table = row.image, row.table
     columns = ("magnitude", "magnitude_error", "score", "is_bad", "failed_cuts")
-    known = {one.pop("index_in_sources"): one for one in measured.values(
+    known = {one.pop("index_in_sources"): one for one in rows.values(
         *columns, "index_in_sources", object_name=F("object__name")
     )}  # fmt: skip
     ra, dec = image.zero_point.world_coordinates.wcs.all_pix2world(table["x"], table["y"], 0)
@@ -143,7 +150,7 @@ def _detected(row: Detections, measured: QuerySet[Measurement]) -> list[dict[str
     return found
 
 
-def _table(columns: Sequence[Column], rows: Iterable[dict[str, Any]], model: type[Model]) -> Table:
+def table_of(columns: Sequence[Column], rows: Iterable[dict[str, Any]], model: type[Model]) -> Table:
     """Rows as a table; what has no value is masked."""
     rows, table = list(rows), Table()
     for column in columns:

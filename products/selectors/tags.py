@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from django.db.models import Count, Max, QuerySet
@@ -104,9 +104,19 @@ class TaggedProvenance:
 
 def contents(tag: str) -> list[TaggedProvenance]:
     """The provenances of a tag in the order in which they follow from each other."""
-    rows = list(Provenance.objects.filter(tags__tag=tag).select_related("code_version").prefetch_related("upstreams"))
-    counts = product_counts(row.pk for row in rows)
-    return [TaggedProvenance(row, dict(counts[row.pk]), flat(row.parameters)) for row in in_order(rows)]
+    return contents_of([tag])[0]
+
+
+def contents_of(tags: Sequence[str]) -> list[list[TaggedProvenance]]:
+    """The same of several tags; what they share is counted once."""
+    held = [
+        list(Provenance.objects.filter(tags__tag=tag).select_related("code_version").prefetch_related("upstreams"))
+        for tag in tags
+    ]
+    counts = product_counts({row.pk for rows in held for row in rows})
+    return [
+        [TaggedProvenance(row, dict(counts[row.pk]), flat(row.parameters)) for row in in_order(rows)] for rows in held
+    ]
 
 
 def in_order(rows: list[Provenance]) -> list[Provenance]:
@@ -164,7 +174,7 @@ class Comparison:
 
 def compare(a: str, b: str) -> Comparison:
     """What differs between two tags, why, and how many products each has."""
-    left, right = contents(a), contents(b)
+    left, right = contents_of([a, b])
     order = list(dict.fromkeys(row.provenance.process for row in [*left, *right]))
     processes, parameters = [], []
     changed: set[str] = set()

@@ -55,9 +55,9 @@ def tell_downstream(products: Iterable[HasBadness]) -> int:
 
 def downstream(made_of: dict[type[HasBadness], set[Any]]) -> Iterator[tuple[type[HasBadness], set[Any]]]:
     """Model and primary keys of what was made directly of the given rows (model → primary keys)."""
-    for model in _models():
+    for model in models_with_badness():
         for path in model.upstream_paths():
-            for keys in _batches(made_of.get(_target(model, path), ())):
+            for keys in batches(made_of.get(end_of(model, path), ())):
                 found = set(model._base_manager.filter(**{f"{path}__in": keys}).values_list("pk", flat=True))
                 if found:
                     yield model, found
@@ -78,7 +78,7 @@ def wait_for_marking() -> None:
 def _update(model: type[HasBadness], keys: Iterable[Any]) -> set[Any]:
     """Bring the inherited bits of rows up to date; the keys of those that changed."""
     changed = set()
-    for some in _batches(keys):
+    for some in batches(keys):
         by_bits = defaultdict(list)
         for key, (before, now) in _inherited(model, some).items():
             if before != now:
@@ -99,18 +99,20 @@ def _inherited(model: type[HasBadness], keys: Sequence[Any]) -> Bits:
     return found
 
 
-def _models() -> list[type[HasBadness]]:
+def models_with_badness() -> list[type[HasBadness]]:
+    """The tables of what can be bad."""
     return [model for model in apps.get_models() if issubclass(model, HasBadness) and not model._meta.proxy]
 
 
-def _target(model: type[models.Model], path: str) -> type[models.Model]:
+def end_of(model: type[models.Model], path: str) -> type[models.Model]:
     """The model at the end of a lookup."""
     for name in path.split("__"):
         model = model._meta.get_field(name).related_model
     return model._meta.concrete_model
 
 
-def _batches(keys: Iterable[Any]) -> Iterator[list[Any]]:
+def batches(keys: Iterable[Any]) -> Iterator[list[Any]]:
+    """So many keys at a time as one query may name."""
     keys = list(keys)
     return (keys[start : start + AT_ONCE] for start in range(0, len(keys), AT_ONCE))
 

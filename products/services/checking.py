@@ -35,7 +35,7 @@ class Trouble(enum.Enum):
     YOUNG = "files without row that are younger than the grace time", False, "something may be writing them"
     BADNESS = "products with other badness than what they were made of", True, "--repair hands it on"
     ALERT_WAITS = "alerts that wait", True, "manage.py send_alerts"
-    ALERT_DEAD = "alerts that could not be sent", True, "see their errors in the admin; set them to pending to retry"
+    ALERT_DEAD = "alerts that could not be sent", True, "/alerts/ says why; manage.py send_alerts --dead tries again"
 
     def __init__(self, title: str, is_problem: bool, remedy: str) -> None:
         self.title, self.is_problem, self.remedy = title, is_problem, remedy

@@ -48,6 +48,8 @@ def check_alerts(grace_hours: float) -> Iterator[Finding]:
     waiting = Alert.objects.filter(state=Alert.State.PENDING, created_at__lt=before)
     dead = Alert.objects.filter(state=Alert.State.DEAD)
     for trouble, rows in ((Trouble.ALERT_WAITS, waiting), (Trouble.ALERT_DEAD, dead)):
-        for pk, stream, attempts, error in rows.values_list("pk", "stream", "attempts", "error").iterator():
-            detail = f"stream {stream}, {attempts} attempts"
-            yield Finding(trouble, f"alert {pk}", f"{detail}: {error}" if error else detail)
+        found = rows.with_marks().only("stream", "state", "attempts", "error")
+        for alert in found.iterator(chunk_size=2000):
+            detail = f"stream {alert.stream}, {alert.attempts} attempts"
+            why = f"withheld, {alert.reasons}" if alert.shown_state == "withheld" else alert.error
+            yield Finding(trouble, f"alert {alert.pk}", f"{detail}: {why}" if why else detail)

@@ -56,6 +56,9 @@ def _keep_rows(product: Product) -> None:
         associate(product.rows, radius_arcsec=product.association_radius)
         for row in product.rows:
             row.inherit_badness()
+    if isinstance(product, DeepScoreSet):
+        for row in product.rows:
+            row.scorer = product.provenance_id
     if product.rows:
         type(product.rows[0]).objects.bulk_create(product.rows)
 

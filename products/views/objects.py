@@ -2,59 +2,76 @@
 
 from __future__ import annotations
 
-import csv
-from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Exists, OuterRef
+from django.contrib.auth.decorators import login_required, permission_required
+from django.core.paginator import Paginator
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
-from django.views.decorators.http import require_safe
+from django.shortcuts import redirect, render
+from django.utils.functional import cached_property
+from django.views.decorators.http import require_POST, require_safe
 
-from products.forms import ObjectSearch
+from products import sky
+from products.filters.objects import ObjectFilter
 from products.models import Alert, DeepScore, Measurement, Object, Report
 from products.selectors import candidates, lightcurves
 from products.selectors.tags import ChosenTag, chosen_tag
+from products.services.marking import mark_object
+from products.views.downloads import table_file
+from products.views.lightcurve_plot import numbers, plot_of
 from products.views.paging import page_of
-from products.views.plotting import Frame, frame, padded
 
 SORTS = ("name", "ra", "dec", "first_seen", "last_seen", "n_measurements")
-DEFAULT_RADIUS = 5.0  # arcsec
+MOST_COUNTED = 10_000  # objects; beyond it a list says "more than"
+NEIGHBOURS = 30.0  # arcsec
+IN_STRIP = 40
+
+
+class Capped(Paginator):
+    """Pages of at most MOST_COUNTED rows: nobody turns to the thousandth page, and counting all of them takes time."""
+
+    @cached_property
+    def count(self) -> int:
+        return self.object_list[:MOST_COUNTED].count()
+
+
+def under(tag: ChosenTag) -> QuerySet[Object]:
+    """Objects with a measurement under the tag."""
+    if not tag.ids:
+        return Object.objects.all()
+    seen = Measurement.objects.filter(object=OuterRef("pk"), measurement_set__provenance__in=tag.ids)
+    return Object.objects.filter(Exists(seen))
 
 
 @require_safe
 def object_list(request: HttpRequest) -> HttpResponse:
     """Objects by name and by cone."""
     tag = chosen_tag(request)
-    form, wanted = ObjectSearch.of(request.GET)
-    rows = Object.objects.all()
-    if tag.ids:
-        seen = Measurement.objects.filter(object=OuterRef("pk"), measurement_set__provenance__in=tag.ids)
-        rows = rows.filter(Exists(seen))
-    total = rows.count()
-    if wanted.get("name"):
-        rows = rows.filter(name__icontains=wanted["name"])
-    if wanted.get("min_count"):
-        rows = rows.filter(n_measurements__gte=wanted["min_count"])
-    sort = request.GET.get("sort", "-last_seen")
-    sort = sort if sort.lstrip("-") in SORTS else "-last_seen"
-    radius = wanted.get("radius") or DEFAULT_RADIUS
-    found: Any = rows.order_by(sort, "name")
-    if wanted.get("position"):
-        found = rows.near(*wanted["position"], radius)
-        sort = "separation"
-    page = page_of(request, found, 50)
+    asked = request.GET.copy()
+    asked["show"] = asked.get("show") or "kept"
+    chosen = ObjectFilter(asked, queryset=under(tag), request=request)
+    place = chosen.place
+    sort = request.GET.get("sort", "separation" if place else "-last_seen")
+    sort = sort if sort.lstrip("-") in SORTS or (place and sort == "separation") else "-last_seen"
+    page = page_of(request, chosen.qs.order_by("haversine" if sort == "separation" else sort, "name"), 50, Capped)
+    rows = list(page.object_list)
+    if place:
+        for row in rows:
+            row.separation_arcsec = float(sky.separation(*place, row.ra, row.dec)) * 3600
     return render(
         request,
         "products/objects.html",
         {
-            "form": form,
-            "wanted": wanted,
-            "radius": radius,
+            "form": chosen.form,
+            "wanted": chosen.wanted,
+            "place": place,
+            "radius": chosen.radius_arcsec,
             "sort": sort,
             "page": page,
-            "rows": with_newest(list(page.object_list), tag),
-            "total": total,
+            "is_capped": page.paginator.count >= MOST_COUNTED,
+            "rows": with_newest(rows, tag),
+            "any": bool(rows) or under(tag).exists(),
         },
     )
 
@@ -71,59 +88,6 @@ def with_newest(rows: list[Object], tag: ChosenTag) -> list[Object]:
     return rows
 
 
-@dataclass(frozen=True)
-class Mark:
-    """One detection in the plot."""
-
-    epoch: lightcurves.Epoch
-    x: float
-    y: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Arrow:
-    """One upper limit in the plot."""
-
-    limit: lightcurves.Limit
-    x: float
-    y: float
-
-
-@dataclass(frozen=True)
-class Plot:
-    """The light curve as drawn."""
-
-    frame: Frame
-    marks: list[Mark]
-    arrows: list[Arrow]
-    axis: str
-
-
-def plot_of(curve: lightcurves.LightCurve, flux: bool) -> Plot | None:
-    """Places of detections and limits, in AB magnitudes (brighter up) or in μJy; None where nothing can be drawn."""
-    epochs = [e for e in curve.epochs if flux or e.measurement.magnitude is not None]
-    if not epochs:
-        return None
-    if flux:
-        points = [(e, e.flux, e.flux_error) for e in epochs]
-    else:
-        points = [(e, e.measurement.magnitude, e.measurement.magnitude_error or 0.0) for e in epochs]
-    limits = [] if flux else curve.limits
-    ends = [value for _, y, error in points for value in (y - error, y + error)]
-    times = [e.measurement.mjd for e in epochs] + [limit.mjd for limit in curve.limits]
-    drawn = frame(
-        padded(times, least=0.02), padded([*ends, *(limit.magnitude for limit in limits)]), upside_down=not flux
-    )
-    marks = [
-        Mark(e, drawn.x.at(e.measurement.mjd), drawn.y.at(y), drawn.y.at(y - error), drawn.y.at(y + error))
-        for e, y, error in points
-    ]
-    arrows = [Arrow(limit, drawn.x.at(limit.mjd), drawn.y.at(limit.magnitude)) for limit in limits]
-    return Plot(drawn, marks, arrows, "flux of the difference (μJy)" if flux else "AB magnitude")
-
-
 @require_safe
 def thing(request: HttpRequest, name: str) -> HttpResponse:
     """One object: facts, light curve, the chosen point, every epoch."""
@@ -133,49 +97,50 @@ def thing(request: HttpRequest, name: str) -> HttpResponse:
     asked = request.GET.get("point", "")
     chosen = next((epoch for epoch in curve.epochs if str(epoch.measurement.pk) == asked), None)
     chosen = chosen or (curve.kept or curve.epochs or [None])[-1]
-    flux = request.GET.get("y") == "flux"
+    flux, off = request.GET.get("y") == "flux", [word for word in request.GET.get("off", "")[:200].split(",") if word]
+    switches = [(band, n, ",".join(_switched(off, band)), band in off) for band, n in curve.filters]
+    if curve.limits:
+        switches.append(("limits", len(curve.limits), ",".join(_switched(off, "limits")), "limits" in off))
     return render(
         request,
         "products/object.html",
         {
             "object": found,
             "curve": curve,
-            "plot": plot_of(curve, flux),
+            "plot": plot_of(curve, flux, off),
+            "numbers": numbers(curve, chosen),
+            "switches": switches,
             "flux": flux,
             "chosen": chosen,
             "origin": origin(chosen, request, tag) if chosen else None,
             "newest_first": list(reversed(curve.epochs)),
-            "strip": curve.epochs[-40:],
-            "galactic": (found.gal_lon, found.gal_lat),
+            "stretch": f"?noise={curve.noise:.4g}" if curve.noise else "",
+            "strip": curve.epochs[-IN_STRIP:],
+            "neighbours": [row for row in Object.objects.near(found.ra, found.dec, NEIGHBOURS) if row != found][:5],
+            "other_tags": lightcurves.other_tags(found, tag),
         },
     )
 
 
-COLUMNS = (
-    "mjd", "filter", "magnitude", "magnitude_error", "is_limit", "flux_ujy", "flux_error_ujy", "snr", "score",
-    "failed_cuts", "instrument", "exposure", "ccd",
-)  # fmt: skip
+def _switched(off: list[str], word: str) -> list[str]:
+    return [one for one in off if one != word] if word in off else [*off, word]
 
 
 @require_safe
-def light_curve(request: HttpRequest, name: str) -> HttpResponse:
-    """The light curve as CSV: detections, and 5σ limits where nothing was detected; magnitudes AB, times MJD (UTC)."""
+def light_curve(request: HttpRequest, name: str, ending: str) -> HttpResponse:
+    """The light curve as a table: detections, and 5σ limits where nothing was detected; times MJD (UTC)."""
     curve = lightcurves.light_curve(object_or_404(name), chosen_tag(request))
-    rows: list[tuple[Any, ...]] = []
-    for epoch in curve.epochs:
-        row, place = epoch.measurement, epoch.source.exposure
-        measured = (row.magnitude, row.magnitude_error, 0, epoch.flux, epoch.flux_error, row.snr, row.score)
-        where = (place.instrument, place.name, epoch.source.section)
-        rows.append((round(row.mjd, 6), row.filter, *measured, " ".join(row.failed_cuts), *where))
-    for limit in curve.limits:
-        empty = ("", 1, "", "", "", "", "", "")
-        rows.append((round(limit.mjd, 6), limit.filter, limit.magnitude, *empty, limit.exposure, limit.section))
-    response = HttpResponse(content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="{name}.csv"'
-    writer = csv.writer(response)
-    writer.writerow(COLUMNS)
-    writer.writerows(sorted(rows, key=lambda row: row[0]))
-    return response
+    return table_file(lightcurves.as_table(curve), name, ending)
+
+
+@require_POST
+@login_required
+@permission_required("products.change_object", raise_exception=True)
+def mark(request: HttpRequest, name: str) -> HttpResponse:
+    """Say that nothing is there, or take it back, with a reason."""
+    found = object_or_404(name)
+    mark_object(found, request.POST.get("is_bad") == "1", request.POST.get("reason", "").strip()[:500], request.user)
+    return redirect("object", name=found.name)
 
 
 def object_or_404(name: str) -> Object:
@@ -190,7 +155,7 @@ def origin(epoch: lightcurves.Epoch, request: HttpRequest, tag: ChosenTag) -> di
     """Where a point comes from: card, report, provenance, alerts."""
     row, source = epoch.measurement, epoch.source
     reports = Report.objects.filter(exposure=source.exposure, section=source.section).order_by("-started_at")
-    scores = tag.narrow(DeepScore.objects.filter(measurement=row), "score_set__provenance")
+    scores = tag.narrow(DeepScore.objects.filter(measurement=row), "scorer")
     return {
         "card": candidates.candidates([row], request.user)[0],
         "report": next((report for report in reports.defer("traceback") if tag.owns(report)), None),

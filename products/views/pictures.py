@@ -30,15 +30,24 @@ def _kept(response: HttpResponse) -> HttpResponse:
 
 @require_safe
 def stamp(request: HttpRequest, key: UUID, plane: str) -> HttpResponse:
-    """A stamp of a measurement: new, reference or difference."""
+    """A stamp of a measurement: new, reference or difference; `noise` (μJy) gives a series one stretch."""
     if plane not in rendering.STAMP_PLANES:
         raise Http404(f"There is no stamp '{plane}'; there are: {', '.join(rendering.STAMP_PLANES)}.")
     rows = Measurement.objects.select_related(f"{DIFFERENCE}__zero_point__world_coordinates")
     row = get_object_or_404(rows, pk=key)
     try:
-        return _kept(HttpResponse(rendering.stamp_png(row, plane), content_type="image/png"))
+        return _kept(HttpResponse(rendering.stamp_png(row, plane, _noise(request)), content_type="image/png"))
     except (ArchiveError, OSError) as error:
         raise Http404(f"The stamp cannot be shown: {error}.") from error
+
+
+def _noise(request: HttpRequest) -> float | None:
+    """The stretch asked for; None, the image's own, for what is no number."""
+    try:
+        asked = float(request.GET.get("noise", ""))
+    except ValueError:
+        return None
+    return asked if 1e-6 < asked < 1e9 else None
 
 
 @require_safe
@@ -71,7 +80,7 @@ def _file(path: Path) -> HttpResponse:
 
 @require_safe
 def fits_file(request: HttpRequest, key: UUID) -> FileResponse:
-    """The file of a product: an image, a table of sources, a PSF, stamps, or a raw exposure.
+    """The file of a product: an image, a table of sources, a PSF, stamps, packets of alerts, or a raw exposure.
 
     With `?calibrated=1` an image has the WCS and the zero point in its headers that it has under the chosen tag.
     """
@@ -88,6 +97,7 @@ def fits_file(request: HttpRequest, key: UUID) -> FileResponse:
             image = Image.objects.get(pk=key)
             if image.kind in CALIBRATED and (zero_point := trace.tree(image, chosen_tag(request)).zero_point):
                 content = calibrated_copy(path, zero_point)
-        return FileResponse(content, as_attachment=True, filename=path.name, content_type="application/fits")
+        kind = "avro" if path.suffix == ".avro" else "fits"
+        return FileResponse(content, as_attachment=True, filename=path.name, content_type=f"application/{kind}")
     except (ArchiveError, OSError) as error:
         raise Http404(f"The file cannot be sent: {error}.") from error

@@ -226,6 +226,18 @@ def item(mapping: Any, key: Any) -> Any:
 
 
 @register.filter
+def field(form: Any, name: str) -> Any:
+    """A field of a form by its name."""
+    return form[name]
+
+
+@register.filter
+def coordinate(value: float) -> str:
+    """A coordinate in degrees for an address, to a hundredth of an arcsecond."""
+    return f"{value:.6f}"
+
+
+@register.filter
 def nothing_text(exception: Any) -> str:
     """What a view said about what is not there; not Django's own message about addresses."""
     text = str(exception)

@@ -13,7 +13,9 @@ $("#theme-form")?.addEventListener("submit", e => {
   document.cookie = `theme=${theme};path=/;max-age=31536000;samesite=lax`;
 });
 $("#menu")?.addEventListener("click", e => e.currentTarget.setAttribute("aria-expanded", $(".bar").classList.toggle("open")));
-$$("[data-apply]").forEach(e => e.addEventListener("change", () => e.form.requestSubmit()));
+addEventListener("change", e => { if (e.target.matches("[data-apply]")) e.target.form.requestSubmit(); });
+$$("[data-opens]").forEach(b => { b.hidden = false; b.addEventListener("click", () => $("#" + b.dataset.opens).showModal()); });
+$$("[data-closes]").forEach(b => b.addEventListener("click", () => b.closest("dialog").close()));
 $$("[data-hide-with-script]").forEach(e => { e.hidden = true; });
 
 keys["?"] = () => $("#help").showModal();
@@ -32,7 +34,8 @@ if (matchMedia("(max-width: 1000px)").matches) {
 }
 
 // rows and cards: j k move, Enter opens; a click anywhere in a row opens it
-const items = $$(".cand").length ? $$(".cand") : $$("tbody tr[data-href]");
+const found = () => $$(".cand").length ? $$(".cand") : $$("tbody tr[data-href]");
+let items = found();
 let at = Math.max(0, items.findIndex(x => x.matches(".now, [aria-selected=true]")));
 const mark = (x, on) => x.matches(".cand") ? x.classList.toggle("now", on) : on ? x.setAttribute("aria-selected", "true") : x.removeAttribute("aria-selected");
 export const current = () => items[at];
@@ -49,10 +52,17 @@ keys.Enter = e => {
   if (e.target.closest("a, button, summary") || !items[at]?.dataset.href) return false;
   location = items[at].dataset.href;
 };
+export function renew() { // rows came and went: stay at the same one
+  const key = items[at]?.dataset.key, was = items[at]?.matches("[aria-selected]");
+  items = found();
+  at = Math.max(0, items.findIndex(x => x.dataset.key === key));
+  if (was && items[at]?.dataset.key === key) mark(items[at], true);
+}
 export const step = by => go(at + by);
-$$("tbody tr[data-href]").forEach(row => row.addEventListener("click", e => {
-  if (!e.target.closest("a, button, input, label") && !getSelection().toString()) location = row.dataset.href;
-}));
+addEventListener("click", e => {
+  const row = e.target.closest("tbody tr[data-href]");
+  if (row && !e.target.closest("a, button, input, label") && !getSelection().toString()) location = row.dataset.href;
+});
 
 // a wide drawing begins at what it is about
 $$("[data-centre]").forEach(box => {

@@ -28,7 +28,16 @@ OF_COADD = " of the coadd"
 
 Numbers = dict[str, Any]  # name → number or list of numbers
 Golden = dict[str, dict[str, Any]]  # stage → version, products → name → numbers
-NOT_COMPARED = ("filesize", "attempts", "hpx", "gal_lon", "gal_lat", "ecl_lon", "ecl_lat")  # follow from others
+NOT_COMPARED = (
+    "filesize",
+    "attempts",
+    "payload_size",
+    "hpx",
+    "gal_lon",
+    "gal_lat",
+    "ecl_lon",
+    "ecl_lat",
+)  # follow from others
 
 
 def stages() -> list[tuple[str, type[Step]]]:

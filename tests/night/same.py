@@ -41,7 +41,7 @@ def counts() -> dict[str, int]:
 def recorded() -> set[str]:
     """Files that rows name."""
     models = [model for model in product_models() if issubclass(model, FileBacked)]
-    return {key for model in models for key in model.objects.values_list("filepath", flat=True)}
+    return {key for model in models for key in model.objects.values_list("filepath", flat=True)} - {""}
 
 
 def stored() -> set[str]:

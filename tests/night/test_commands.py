@@ -128,10 +128,11 @@ def test_alerts_that_wait_are_sent_once_by_their_command(night, command):
     command("process_exposure", late().name, numprocs=0, sections="N1", assignments=["alerting.send=false"])
     waiting = Alert.objects.count()
     assert waiting and Alert.objects.filter(state="pending").count() == waiting
-    assert not list(night.folder.rglob("*.avro"))
+    folder = night.folder / "alerts"
+    assert not list(folder.rglob("*.avro"))
     assert command("send_alerts") == f"{waiting} sent, 0 still waiting\n"
     assert command("send_alerts") == "0 sent, 0 still waiting\n"
-    assert len(list(night.folder.rglob("*.avro"))) == waiting
+    assert len(list(folder.rglob("*.avro"))) == waiting
 
 
 def test_fakes_are_injected_and_found_again(night, command):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
 from processing import sending
 from processing.config import load
@@ -16,7 +17,7 @@ from processing.exposures import RunSettings, process_section
 from processing.pipelines import SCIENCE
 from processing.step import Lookup
 from products import storage
-from products.alerts.packet import decode
+from products.alerts.avro import decode
 from products.models import Alert, Exposure, Report
 from products.models.files import FileBacked
 from products.services import keeping
@@ -103,6 +104,7 @@ def test_killed_at_every_step_a_run_ends_with_the_same_products(night, uninterru
     assert forked(partial(run, exposure, dies=(sending, "_note"))) == [-signal.SIGKILL]
     assert {alert.state for alert in Alert.objects.all()} == {Alert.State.PENDING}
     ids = set(Alert.objects.values_list("pk", flat=True))
+    Alert.objects.update(claimed_until=timezone.now())  # the lease of the killed process ends
     run(exposure)
     assert_same(exposure, uninterrupted)
     assert set(Alert.objects.values_list("pk", flat=True)) == ids
@@ -114,13 +116,13 @@ def test_run_twice_nothing_is_made_or_sent_twice(night, uninterrupted):
     exposure = late_exposure()
     run(exposure)
     files, sent = stored(), {alert.pk: (alert.sent_at, alert.attempts) for alert in Alert.objects.all()}
-    changed = {path: path.stat().st_mtime_ns for path in night.folder.rglob("*.avro")}
+    changed = {path: path.stat().st_mtime_ns for path in (night.folder / "alerts").rglob("*.avro")}
     assert sent and len(changed) == len(sent)
     run(exposure)
     assert_same(exposure, uninterrupted)
     assert stored() == files
     assert {alert.pk: (alert.sent_at, alert.attempts) for alert in Alert.objects.all()} == sent
-    assert {path: path.stat().st_mtime_ns for path in night.folder.rglob("*.avro")} == changed
+    assert {path: path.stat().st_mtime_ns for path in (night.folder / "alerts").rglob("*.avro")} == changed
     report = Report.objects.filter(exposure=exposure).latest("started_at")
     assert report.attempt == 2
     assert [entry["name"] for entry in report.steps if entry["made"]] == ["sending"]

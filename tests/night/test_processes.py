@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
@@ -40,11 +41,11 @@ def late() -> Exposure:
 
 
 @contextlib.contextmanager
-def started(place: Place, *arguments: str):
+def started(place: Place, *arguments: str, stderr: IO[str] | int = subprocess.PIPE):
     """manage.py in a process group of its own, which is killed at the end."""
     process = subprocess.Popen(
         [sys.executable, "manage.py", *arguments], cwd=ROOT, env=place.environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=stderr, start_new_session=True,
     )  # fmt: skip
     try:
         yield process

@@ -70,7 +70,7 @@ def test_three_processes_on_one_ccd_and_two_on_its_neighbours_make_one_set_of_pr
     assert recorded() == stored()
     sent = Alert.objects.all()
     assert {alert.state for alert in sent} == {Alert.State.SENT}
-    assert len(list(night.folder.rglob("*.avro"))) == len(sent) > 0
+    assert len(list((night.folder / "alerts").rglob("*.avro"))) == len(sent) > 0
     before = counts()
     for job in set(jobs):
         processed(*job)

@@ -7,6 +7,8 @@ from django.test import Client
 from django.urls import reverse
 
 from products.models import (
+    Alert,
+    AlertEvent,
     CalibratorFile,
     CatalogExcerpt,
     DataFile,
@@ -56,6 +58,8 @@ def full_tree(section: str = "N1", person: str = "ada") -> factories.CCD:
         provenance=factories.provenance("fakeanalysis", **made),
     )  # fmt: skip
     user, _ = User.objects.get_or_create(username=person)
+    alert = Alert.objects.get(score__measurement=ccd.measurements[0])
+    AlertEvent.objects.create(alert=alert, what="sent", where="t[0]@1")
     Label.objects.create(measurement=ccd.measurements[0], person=user, verdict="real")
     ObjectPosition(
         object=ccd.measurements[0].object, provenance=frames, n_measurements=1, ra_error=0.1, dec_error=0.1, mjd_last=1

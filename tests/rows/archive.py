@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import UUID
 
+from conductor.models import ClaimEvent, KnownExposure, PipelineWorker, Watch
+from conductor.services.moving import move
+from products.models import Alert
 from tests import factories
+from tests.rows.waiting import claimed, known
 
 FAILED = "S4"  # the CCD that stopped
 
@@ -26,6 +31,15 @@ class Archive:
         """An object with two measurements."""
         return self.ccd.measurements[0].object.name
 
+    @property
+    def alert(self) -> UUID:
+        """The id of an alert about that object."""
+        return Alert.objects.get(score__measurement=self.ccd.measurements[0]).pk
+
+    def pages(self) -> dict[str, str]:
+        """Every address that answers with text."""
+        return {name: address for name, address in self.addresses().items() if name != "alert packet"}
+
     def addresses(self) -> dict[str, str]:
         """Every page by name."""
         key = self.ccd.difference.provenance_id
@@ -40,6 +54,10 @@ class Archive:
             "report of a failure": f"/exposures/{self.name}/{FAILED}/report/",
             "reference": f"/images/{self.ccd.difference.reference.zero_point.image.pk}/",
             "candidates": "/candidates/?show=all",
+            "alerts": "/alerts/",
+            "alert": f"/alerts/{self.alert}/",
+            "alert packet": f"/alerts/{self.alert}/packet.avro",
+            "decisions": f"/measurements/{self.ccd.measurements[4].pk}/alerts/",
             "objects": "/objects/",
             "object": f"/objects/{self.object}/",
             "light curve": f"/objects/{self.object}/light_curve.csv",
@@ -47,9 +65,37 @@ class Archive:
             "provenance": f"/provenance/{key}/",
             "tag": "/provenance/tags/current/",
             "compare": "/provenance/compare/?a=current&b=trial",
+            "tags without products": "/provenance/compare/?a=trial&b=trial",
+            "product": f"/provenance/product/image/{self.ccd.difference.pk}/",
+            "raw product": f"/provenance/product/exposure/{self.ccd.exposure.pk}/",
+            "references": "/references/?every_tag=true",
+            "one reference": f"/references/{self.ccd.difference.reference.pk}/",
+            "calibrators": "/calibrators/",
+            "calibrator": f"/calibrators/{self.ccd.image.calibrators.get().pk}/",
+            "fakes": "/fakes/",
+            "fakes of an image": f"/fakes/{self.ccd.measurement_set.score_sets.get().fake_analyses.get().pk}/",
             "pipeline": "/pipeline/",
             "step": "/pipeline/steps/subtraction/",
             "login": "/login/",
+        }
+
+    def conductor_addresses(self) -> dict[str, str]:
+        """Every page of the conductor by name: for people with its permissions."""
+        row, watch = KnownExposure.objects.latest("mjd"), Watch.objects.get()
+        event = ClaimEvent.objects.filter(known_exposure=row).latest("id")
+        return {
+            "conductor": "/conductor/",
+            "known exposure": f"/conductor/{row.pk}/",
+            "events": "/conductor/events/",
+            "move": f"/conductor/move/?action=hold&id={row.pk}",
+            "undo": f"/conductor/events/undo/?event={event.pk}",
+            "policy": "/conductor/policy/?do=pause",
+            "add exposures": "/conductor/add/",
+            "new watch": "/conductor/watches/add/?instrument=demo",
+            "watch": f"/conductor/watches/{watch.pk}/",
+            "move of a watch": f"/conductor/watches/{watch.pk}/move/?do=look",
+            "worker": f"/conductor/workers/{PipelineWorker.objects.get().pk}/remove/",
+            "queue": "/conductor/queue/",
         }
 
 
@@ -57,9 +103,17 @@ def archive() -> Archive:
     """A small archive."""
     exposure = factories.exposure()
     ccd = factories.full_ccd(of=exposure)
+    factories.refset(ccd.difference.reference)
+    factories.calibrator(ccd.image)
+    factories.fakes(ccd)
     factories.full_ccd(2, of=exposure, section="N2", centre=(35.6, -4.75))
     factories.report(exposure, FAILED, failed="photocal")
     later = factories.exposure("demo_20261124_031500", mjd=61368.1355, filter="g")
     again = factories.full_ccd(of=later, objects=[row.object for row in ccd.measurements])
     factories.provenance("extraction", ccd.image.provenance, tag="trial", threshold=4.0)
+    Watch.objects.create(name="tonight", instrument="demo", arguments={"folder": "/data/raw"}, is_paused=True)
+    rows = known(3)
+    claimed("lasilla")
+    KnownExposure.objects.filter(pk=rows[0].pk).update(exposure=exposure)
+    move("hold", [rows[1].pk], actor="ada", reason="clouds")
     return Archive(ccd, again)

@@ -1,25 +1,22 @@
-"""Alerts: what a packet says, that it is the same whenever it is made, and that senders tell what arrived."""
+"""Packets of alerts: what they say, that they stay what they were, and that readers of other versions take them."""
 
 from __future__ import annotations
 
 import gzip
 import io
-import threading
 
+import fastavro
 import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
-from confluent_kafka import Consumer, Producer
-from django.utils import timezone
 
-from processing.senders.base import Packet
-from processing.senders.folder import FolderSender
-from processing.senders.kafka import KafkaSender
-from processing.sending import MAX_ATTEMPTS, send
-from processing.steps.alerting import Alerting, Stream
-from products.alerts.packet import build_packets, decode, encode
-from products.models import Alert
+from products import storage
+from products.alerts import frozen
+from products.alerts.avro import VERSION, decode, encode, schema, versions
+from products.alerts.packet import alert_id, build_packets
+from products.models import Alert, Badness, Object
+from products.services.badness import set_badness
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -44,7 +41,9 @@ def test_a_packet_says_what_was_measured_in_nanojansky_and_icrs_degrees(ccd):
     assert told["psfFlux"] / told["psfFluxErr"] == pytest.approx(row.flux / row.flux_error, rel=1e-5)
     assert told["score"] == pytest.approx(alert.score.score) and told["scorer"] == "trees"
     assert found["diaObject"]["name"] == row.object.name
+    assert told["scoreThreshold"] == 0.5 and told["seeing"] == pytest.approx(ccd.difference.fwhm)
     assert found["prvDiaSources"] == [] and found["prvDiaNonDetectionLimits"] == []
+    assert found["provenance"]["alerting"] == alert.batch.provenance_id
 
 
 def test_a_packet_has_the_same_bytes_whenever_it_is_made(ccd):
@@ -89,104 +88,113 @@ def test_packets_of_many_alerts_take_no_more_queries_than_those_of_one(ccd, djan
     batch = Alert.objects.get().batch
     for score in batch.score_set.scores.all():
         Alert.objects.get_or_create(score=score, defaults={"id": score.pk, "batch": batch, "stream": "all"})
-    alerts = list(Alert.objects.select_related("score__score_set", "score__measurement__object"))
+    alerts = list(Alert.objects.select_related("batch", "score__score_set", "score__measurement__object"))
     assert len(alerts) == 6
     with django_assert_max_num_queries(8):
         assert len(list(build_packets(alerts))) == 6
 
 
-def packets(count: int) -> list[Packet]:
-    return [Packet(f"id{k}", f"SC26aaa{k % 3}", f"payload {k}".encode(), timezone.now()) for k in range(count)]
+# Frozen in the receipt ---------------------------------------------------------------------------------------
 
 
-def test_a_folder_gets_one_whole_file_an_alert(tmp_path):
-    told = list(FolderSender(folder=str(tmp_path / "out")).send(packets(3)))
-    assert [row.ok for row in told] == [True] * 3
-    assert sorted(path.read_bytes() for path in (tmp_path / "out").rglob("*.avro")) == [
-        b"payload 0", b"payload 1", b"payload 2"
-    ]  # fmt: skip
+def test_what_is_learnt_later_does_not_change_the_packet_of_an_alert(ccd):
+    """Earlier images that are processed later, another name, a mark: a packet that goes out twice is the same."""
+    alert = Alert.objects.get()
+    before = encode(frozen.packet_of(alert))
+    objects = [row.object for row in ccd.measurements]
+    factories.full_ccd(seed=1, of=factories.exposure("earlier", mjd=ccd.exposure.mjd - 2), objects=objects)
+    Object.objects.filter(pk=objects[0].pk).update(name="renamed")
+    alert = Alert.objects.get(pk=alert.pk)
+    assert encode(frozen.packet_of(alert)) == before
+    now = packet_of(alert)
+    assert now["prvDiaSources"] and now["diaObject"]["name"] == "renamed"
 
 
-def test_a_folder_that_cannot_be_written_in_is_told_for_each_alert_and_raises_nothing(tmp_path):
-    (tmp_path / "file").write_text("in the way")
-    told = list(FolderSender(folder=str(tmp_path / "file" / "out")).send(packets(2)))
-    assert [row.ok for row in told] == [False, False] and all(row.error for row in told)
+def test_the_receipt_keeps_each_measurement_once_and_gives_each_stream_its_packet(ccd):
+    batch = Alert.objects.get().batch
+    score = batch.score_set.scores.get(measurement=ccd.measurements[0])
+    batch.rows = [Alert(id=alert_id(score.pk, "x", name), batch=batch, score=score, stream=name) for name in "ab"]
+    batch.write_file()
+    assert len(frozen.read(batch)) == 1
+    made = [packet for _, packet in frozen.packets(batch.rows)]
+    assert [(one["alertId"], one["stream"]) for one in made] == [(str(row.pk), row.stream) for row in batch.rows]
+    assert made[0]["cutoutScience"] == made[1]["cutoutScience"]
 
 
-@pytest.fixture
-def broker():
-    """The address of librdkafka's own mock of a cluster."""
-    owner = Producer({"test.mock.num.brokers": 1})
-    found = next(iter(owner.list_topics(timeout=10).brokers.values()))
-    stop = threading.Event()
-    keeper = threading.Thread(target=lambda: [owner.poll(0.1) for _ in iter(stop.is_set, True)])
-    keeper.start()
-    yield f"{found.host}:{found.port}"
-    stop.set()
-    keeper.join()
+def test_a_receipt_without_alerts_has_no_file_and_an_older_one_gives_what_is_known_now(ccd):
+    alert = Alert.objects.get()
+    batch = alert.batch
+    storage.remove(batch.filepath)
+    batch.filepath, batch.rows = "", []
+    batch.write_file()
+    assert batch.filepath == ""
+    assert frozen.packet_of(alert) == packet_of(alert)
 
 
-def test_a_broker_gets_every_alert_with_its_object_as_key_and_its_id_as_header(broker):
-    sent = packets(5)
-    told = KafkaSender(servers=broker, topic="alerts-{year:04d}", timeout=20).send(sent)
-    assert sorted(row.id for row in told if row.ok) == [packet.id for packet in sent]
-    topic = f"alerts-{sent[0].created.year}"
-    assert all(row.where.startswith(f"{topic}[") for row in told)
-    consumer = Consumer({"bootstrap.servers": broker, "group.id": "test", "auto.offset.reset": "earliest"})
-    consumer.subscribe([topic])
-    got = {}
-    for _ in range(200):
-        message = consumer.poll(0.1)
-        if message is not None and not message.error():
-            got[dict(message.headers())["alertId"].decode()] = (message.key().decode(), message.value())
-        if len(got) == 5:
-            break
-    consumer.close()
-    assert got == {packet.id: (packet.topic_key, packet.payload) for packet in sent}
+def test_the_oldest_history_is_left_out_of_a_packet_that_would_be_too_large(ccd, monkeypatch):
+    packet = packet_of(Alert.objects.get())
+    limits = [{"midpointMjd": float(day), "band": "r", "limitingMagnitude": 21.0} for day in range(5000)]
+    full = {**packet, "prvDiaNonDetectionLimits": limits}
+    assert not frozen.fitting(full)["historyTrimmed"]
+    monkeypatch.setattr(frozen, "LARGEST", len(encode(full)) - 10)
+    trimmed = frozen.fitting(full)
+    assert trimmed["historyTrimmed"] and len(encode(trimmed)) <= frozen.LARGEST
+    kept = [entry["midpointMjd"] for entry in trimmed["prvDiaNonDetectionLimits"]]
+    assert kept == [float(day) for day in range(5000 - len(kept), 5000)] and kept
 
 
-def test_an_alert_that_is_too_large_does_not_keep_the_others_back(broker):
-    sent = [*packets(2), Packet("huge", "SC26aaaa", bytes(3_000_000), timezone.now())]
-    told = {row.id: row for row in KafkaSender(servers=broker, timeout=20).send(sent)}
-    assert {key: row.ok for key, row in told.items()} == {"id0": True, "id1": True, "huge": False}
-    assert told["huge"].error
+def test_what_does_not_fit_the_schema_does_not_keep_the_other_alerts_of_a_receipt_back(ccd, monkeypatch):
+    batch = Alert.objects.get().batch
+    scores = list(batch.score_set.scores.order_by("-score")[:3])
+    batch.rows = [Alert(id=score.pk, batch=batch, score=score, stream="all") for score in scores]
+    build = frozen.build_records
+
+    def with_one_broken(found):
+        made = build(found)
+        made[scores[1].pk]["diaSource"]["ra"] = None
+        return made
+
+    monkeypatch.setattr(frozen, "build_records", with_one_broken)
+    batch.write_file()
+    assert [packet is not None for _, packet in frozen.packets(batch.rows)] == [True, False, True]
 
 
-def test_a_broker_that_is_down_is_told_for_each_alert_and_raises_nothing():
-    told = KafkaSender(servers="127.0.0.1:1", timeout=1.0, options={"log_level": "0"}).send(packets(2))
-    assert [row.ok for row in told] == [False, False] and all(row.error for row in told)
+# Schemas ------------------------------------------------------------------------------------------------------
 
 
-def test_what_could_not_be_sent_waits_and_goes_out_once_when_it_can(ccd, tmp_path):
+def test_every_version_of_the_schema_is_valid_and_the_newest_is_in_use():
+    assert versions() == ["1.0", VERSION]
+    for version in versions():
+        assert fastavro.parse_schema(schema(version))["fields"]
+
+
+def test_readers_of_every_other_minor_version_take_a_packet(ccd):
+    payload = encode(packet_of(Alert.objects.get()))
+    old = next(iter(fastavro.reader(io.BytesIO(payload), reader_schema=schema("1.0"))))
+    assert old["diaSource"]["ra"] == ccd.measurements[0].ra and "historyTrimmed" not in old
+    buffer = io.BytesIO()
+    fastavro.writer(buffer, schema("1.0"), [old])
+    buffer.seek(0)
+    new = next(iter(fastavro.reader(buffer, reader_schema=schema(VERSION))))
+    assert new["historyTrimmed"] is False and new["diaSource"]["seeing"] is None
+    assert new["alertId"] == old["alertId"]
+
+
+def test_a_hostile_name_is_plain_text_in_a_packet(ccd):
+    alert = Alert.objects.get()
+    name = '<script>x</script>"\x01‮😀'
+    Object.objects.filter(pk=alert.score.measurement.object_id).update(name=name)
+    assert decode(encode(packet_of(Alert.objects.get())))["diaObject"]["name"] == name
+
+
+def test_a_mark_on_the_image_withholds_the_alert_until_it_is_cleared(ccd):
     Alert.objects.update(state=Alert.State.PENDING)
-    (tmp_path / "file").write_text("in the way")
-    broken = [Stream(sender={"name": "folder", "folder": str(tmp_path / "file" / "x")})]
-    good = [Stream(sender={"name": "folder", "folder": str(tmp_path / "out")})]
-    assert send(Alert.objects.all(), broken) == 0
-    waiting = Alert.objects.get()
-    assert (waiting.state, waiting.attempts) == (Alert.State.PENDING, 1) and waiting.error
-    assert send(Alert.objects.all(), good) == 1
-    assert send(Alert.objects.all(), good) == 0
-    gone = Alert.objects.get()
-    assert (gone.state, gone.attempts, gone.error) == (Alert.State.SENT, 2, "")
-    assert gone.sent_at and decode(next((tmp_path / "out").rglob("*.avro")).read_bytes())["alertId"] == str(gone.pk)
-
-
-def test_an_alert_that_fails_again_and_again_is_given_up_with_the_reason(ccd, tmp_path):
-    Alert.objects.update(state=Alert.State.PENDING, attempts=MAX_ATTEMPTS - 1)
-    (tmp_path / "file").write_text("in the way")
-    send(Alert.objects.all(), [Stream(sender={"name": "folder", "folder": str(tmp_path / "file" / "x")})])
-    dead = Alert.objects.get()
-    assert dead.state == Alert.State.DEAD and dead.error
-
-
-def test_a_stream_takes_what_passes_its_own_cuts(ccd):
-    score_set = Alert.objects.get().batch.score_set
-    streams = [
-        {"name": "all", "min_score": 0.0, "also_bad": True}, {"name": "good", "min_score": 0.9}, {"name": "bright", "min_snr": 1e9}
-    ]  # fmt: skip
-    batch = Alerting(streams=streams).run(score_set=score_set, measurement_set=score_set.measurement_set)
-    counts = {name: sum(alert.stream == name for alert in batch.rows) for name in ("all", "good", "bright")}
-    kept = [row for row in score_set.all_rows() if not row.measurement.is_bad]
-    assert counts == {"all": 6, "good": sum(row.score >= 0.9 for row in kept), "bright": 0}
-    assert len({alert.pk for alert in batch.rows}) == len(batch.rows)
+    assert Alert.objects.may_go().count() == 1 and not Alert.objects.withheld().exists()
+    set_badness(ccd.image, Badness.SHAKING)
+    assert Alert.objects.withheld().count() == 1 and not Alert.objects.may_go().exists()
+    set_badness(ccd.image, Badness(0))
+    assert Alert.objects.may_go().count() == 1
+    set_badness(ccd.difference.reference, Badness.SUPERSEDED_REFERENCE)
+    assert Alert.objects.may_go().count() == 1
+    set_badness(ccd.measurements[0], Badness.SATELLITE)
+    assert Alert.objects.withheld().count() == 1

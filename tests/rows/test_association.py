@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from django.db import connection
 
 from products import sky
 from products.models import Cutouts, Measurement, MeasurementSet, Object, ObjectPosition
 from products.services.keeping import keep
 from products.services.naming import letters, new_names
 from tests import factories
+from tests.rows.sharing import shared_database
 
 pytestmark = pytest.mark.django_db
 MJD = 61367.0
@@ -179,19 +177,6 @@ def test_letters_count_and_grow(number, name):
 
 
 # Beside other processes ------------------------------------------------------------------------------------
-def shared_database(folder: Path) -> str:
-    """URL by which other processes reach what this test wrote."""
-    if connection.vendor == "sqlite":
-        path = folder / "shared.sqlite3"
-        with connection.cursor() as cursor:
-            cursor.execute("VACUUM INTO %s", [str(path)])
-        with contextlib.closing(sqlite3.connect(path)) as copy:  # as `migrate` leaves it: only one may switch it to WAL
-            copy.execute("PRAGMA journal_mode=WAL")
-        return f"sqlite://{path}"
-    found = connection.settings_dict
-    return f"postgresql://{found['USER']}:{found['PASSWORD']}@:{found['PORT']}/{found['NAME']}?host={found['HOST']}"
-
-
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("name", ["anywhere", "ra_0", "north_pole"])
 def test_eight_processes_with_the_same_hundred_positions_make_a_hundred_objects(cutouts, tmp_path, name):

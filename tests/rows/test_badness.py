@@ -173,9 +173,9 @@ def test_a_bad_calibrator_table_makes_what_it_calibrated_bad():
 
 def test_every_way_down_is_a_way_up():
     """What tells a product of its parents' badness is what the parents find it by."""
-    for model in badness._models():
+    for model in badness.models_with_badness():
         for path in model.upstream_paths():
-            assert issubclass(badness._target(model, path), HasBadness), (model, path)
+            assert issubclass(badness.end_of(model, path), HasBadness), (model, path)
     assert {"exposure", "zero_point", "reference", "components", "raw_exposures", "calibrators__image"} <= set(
         Image.upstream_paths()
     )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from urllib.parse import parse_qsl, urlsplit
+
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 
 from tests.rows.archive import archive
@@ -26,11 +29,22 @@ PARAMETERS = {
         "show", "filter", "exposure", "section", "start", "end", "min_score", "min_snr", "label", "alert", "sort",
         "page", "size",
     ),
+    "alerts": (
+        "stream", "state", "night", "exposure", "section", "object", "topic", "start", "end", "wanted_by", "sort", "page",
+        "size",
+    ),
     "objects": ("name", "position", "radius", "min_count", "sort", "page", "size"),
     "object": ("point", "y"),
     "light curve": ("tag",),
-    "provenances": ("process", "page", "size"),
-    "compare": ("a", "b"),
+    "provenances": ("process", "id", "held_by", "is_bad", "is_outdated", "is_testing", "sort", "page", "size"),
+    "compare": ("a", "b", "start", "end", "project"),
+    "references": (
+        "refset", "instrument", "filter", "section", "target", "position", "every_tag", "sort", "page", "size", "tag",
+    ),
+    "calibrators": (
+        "kind", "calibrator_set", "instrument", "section", "filter", "valid_at", "sort", "page", "size",
+    ),
+    "fakes": ("exposure", "section", "filter", "instrument", "start", "end", "x", "sort", "page", "size", "tag"),
 }  # fmt: skip
 
 
@@ -44,17 +58,71 @@ def test_no_value_of_a_parameter_breaks_a_page(page: str, client: Client) -> Non
             assert b"<script>alert(1)" not in answer.content, (name, value[:40])
 
 
+CONDUCTOR = {
+    "conductor": (
+        "q", "state", "nights", "start", "end", "instrument", "identifier", "target", "project", "filter", "kind",
+        "min_exposure_time", "position", "radius", "cluster", "watch", "error", "sort", "page", "size", "part", "tag",
+    ),
+    "events": ("known_exposure", "instrument", "identifier", "what", "actor", "since", "until", "page", "size"),
+    "move": ("action", "id", "next", "part"), "undo": ("event", "next"), "policy": ("do", "next"),
+    "add exposures": ("instrument", "paths", "priority"), "new watch": ("instrument",), "move of a watch": ("do",),
+    "worker": ("next",), "queue": ("name", "state", "page"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("page", CONDUCTOR)
+def test_no_value_of_a_parameter_breaks_a_page_of_the_conductor(page: str, client: Client) -> None:
+    address = archive().conductor_addresses()[page]
+    client.force_login(User.objects.create_superuser("root"))
+    for name in CONDUCTOR[page]:
+        for value in HOSTILE:
+            usual = dict(parse_qsl(urlsplit(address).query)) | {"size": 1, name: value}
+            answer = client.get(urlsplit(address).path, usual)
+            assert answer.status_code in {200, 302, 400, 404}, (name, value[:40])
+            assert b"<script>alert(1)" not in answer.content, (name, value[:40])
+
+
+def test_no_field_that_is_sent_breaks_the_conductor(client: Client) -> None:
+    pages = archive().conductor_addresses()
+    client.force_login(User.objects.create_superuser("root"))
+    fields = {
+        "move": ("action", "id", "reason", "priority", "not_before", "through_step", "counts", "next", "step"),
+        "undo": ("event", "reason"), "policy": ("do", "reason", "through_step"), "worker": ("reason",),
+        "add exposures": ("instrument", "paths", "hold", "priority", "through_step", "file"),
+        "new watch": ("name", "interval", "priority", "reason", "argument-folder", "argument-settle"),
+    }  # fmt: skip
+    for page, names in fields.items():
+        for action in ("priority", "not_before", "through_step", "release") if page == "move" else ("",):
+            for name in names:
+                for value in HOSTILE:
+                    usual = dict(parse_qsl(urlsplit(pages[page]).query)) | {"action": action} if action else {}
+                    answer = client.post(pages[page], {**usual, "step": "do", name: value})
+                    assert answer.status_code in {200, 302, 400, 404}, (page, action, name, value[:40])
+                    assert b"<script>alert(1)" not in answer.content, (page, action, name, value[:40])
+
+
 def test_no_name_in_an_address_breaks_a_page(client: Client) -> None:
     archive()
+    client.force_login(User.objects.create_superuser("root"))
     for folder in (
+        "conductor",
+        "conductor/watches",
+        "conductor/workers",
         "exposures",
         "objects",
         "provenance",
         "provenance/tags",
+        "provenance/product/image",
+        "references",
+        "calibrators",
+        "fakes",
         "pipeline/steps",
         "docs",
         "images",
         "files",
+        "alerts",
+        "alerts/schema",
+        "measurements",
     ):
         for value in (
             "%00",

@@ -37,7 +37,7 @@ def text(client: Client):
 
 
 def test_every_page_answers_and_names_itself(site: Archive, text) -> None:
-    for name, address in site.addresses().items():
+    for name, address in site.pages().items():
         page = text(address)
         if name not in {"light curve", "step"}:
             assert "<title>" in page and page.count("<h1") == 1, name
@@ -46,7 +46,7 @@ def test_every_page_answers_and_names_itself(site: Archive, text) -> None:
 
 
 def test_a_page_has_no_script_or_handler_in_its_text(site: Archive, text) -> None:
-    for name, address in site.addresses().items():
+    for name, address in site.pages().items():
         page = text(address)
         assert "onclick=" not in page and "javascript:" not in page, name
         assert "http://" not in page.replace("http://testserver", "").replace("http://www.w3.org", ""), name

@@ -15,7 +15,10 @@ FOLDER = Path("tests") / "benchmarks"
 
 
 class Command(BaseCommand):
-    help = "Run a benchmark: `manage.py benchmark ccd` times one large CCD from raw pixels to alerts, step by step."
+    help = """Run a benchmark of the repository.
+
+`manage.py benchmark ccd` times one large CCD from raw pixels to alerts, step by step; `manage.py benchmark claims` how
+many exposures the conductor hands out in a second."""
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -58,7 +58,7 @@ A CCD that fails, or whose process is killed, fails alone; the exit status is 0 
             "--fakes", action="store_true", help="Afterwards inject fakes and analyse what becomes of them."
         )
         parser.add_argument(
-            "--queue", action="store_true", help="Put them into the queue, which `manage.py qcluster` works off."
+            "--queue", action="store_true", help="Put them into the queue, which `manage.py cluster` works off."
         )
         parser.add_argument(
             "--json", metavar="FILE", help="Write a summary: steps, times, memory, counts, errors of each CCD."
@@ -91,7 +91,7 @@ A CCD that fails, or whose process is killed, fails alone; the exit status is 0 
         names = sections_of(exposure, [name for name in options["sections"].split(",") if name])
         if options["queue"]:
             enqueue_exposure(exposure, settings, sections=names, numprocs=options["numprocs"])
-            self.stdout.write(f"{exposure.name}: in the queue; manage.py qcluster works it off")
+            self.stdout.write(f"{exposure.name}: in the queue; manage.py cluster works it off")
             return []
         steps = 1 + [step.name for step in SCIENCE].index(settings.through or SCIENCE[-1].name)
         with bar(exposure.name, steps * len(names)) as tick:

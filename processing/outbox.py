@@ -1,0 +1,90 @@
+"""Who sends which alerts: claims with a lease, and notes of what became of them. The rows decide every race."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.db.models import DateTimeField, ExpressionWrapper, Q, Value
+from django.db.models.functions import Now
+
+from processing.senders.base import Delivery, Packet
+from products.models import Alert, AlertEvent
+from products.models.alerts import AlertRows
+
+LEASE = timedelta(minutes=5)  # longer than any sender may take for what is claimed at once
+FIRST_WAIT, LONGEST_WAIT = 15.0, 3600.0  # seconds
+MAX_ATTEMPTS = 30  # about a day
+NEEDED = ("batch", "score__measurement__object", "score__score_set")
+
+
+def claim(rows: AlertRows, token: UUID, *, at_most: int, early: bool = False) -> list[Alert]:
+    """Take waiting alerts that nobody sends and that this token has not had, oldest receipts first.
+
+    Nobody else gets them before the lease ends. `early` takes also those whose next try is later.
+    """
+    free = Q(claimed_until=None) | Q(claimed_until__lt=Now())
+    ready = rows.may_go().filter(free).exclude(claim=token).order_by("batch_id", "pk")
+    if not early:
+        ready = ready.filter(Q(next_try_at=None) | Q(next_try_at__lte=Now()))
+    if connection.features.has_select_for_update_skip_locked:
+        ready = ready.select_for_update(skip_locked=True, of=("self",))
+    with transaction.atomic():
+        keys = [row.pk for row in ready.only("pk")[:at_most]]
+        Alert.objects.filter(free, pk__in=keys, state=Alert.State.PENDING).update(
+            claim=token, claimed_until=_from_now(LEASE)
+        )
+    mine = Alert.objects.filter(pk__in=keys, claim=token, state=Alert.State.PENDING)
+    return list(mine.select_related(*NEEDED).order_by("batch_id", "pk"))
+
+
+def renew(token: UUID, keys: Collection[UUID]) -> set[UUID]:
+    """Begin the lease anew; the alerts that are still this token's."""
+    mine = Alert.objects.filter(pk__in=keys, claim=token, state=Alert.State.PENDING)
+    mine.update(claimed_until=_from_now(LEASE))
+    return set(mine.values_list("pk", flat=True))
+
+
+def note(alert: Alert, delivery: Delivery, packet: Packet | None) -> tuple[bool, AlertEvent]:
+    """Write down what became of an alert: whether it went out and nobody had noted so before, and the line about it."""
+    found = _packet_facts(packet) | {"attempts": alert.attempts + 1, "claimed_until": None}
+    waiting = Alert.objects.filter(pk=alert.pk, state=Alert.State.PENDING)
+    event = AlertEvent(alert=alert, what=AlertEvent.What.SENT, where=delivery.where[:300])
+    if delivery.ok:
+        # Of two that send at once the first notes; a failure never undoes what went out.
+        found |= {"state": Alert.State.SENT, "sent_at": Now(), "sent_to": event.where, "error": ""}
+        found |= {name: getattr(delivery, name) for name in ("topic", "partition", "offset")}
+        noted = bool(waiting.update(**found))
+        event.remark = "" if noted else "a second time: another process had sent it meanwhile"
+        return noted, event
+    gone = delivery.fatal or alert.attempts + 1 >= MAX_ATTEMPTS
+    event.what, event.remark = (AlertEvent.What.DEAD if gone else AlertEvent.What.FAILED), delivery.error
+    found |= {"state": Alert.State.DEAD if gone else Alert.State.PENDING, "error": delivery.error}
+    found["next_try_at"] = None if gone else _from_now(_wait(alert.attempts + 1))
+    waiting.filter(claim=alert.claim).update(**found)
+    return False, event
+
+
+def _packet_facts(packet: Packet | None) -> dict[str, Any]:
+    if packet is None:
+        return {}
+    return {
+        "payload_size": len(packet.payload),
+        "payload_sha256": packet.sha256,
+        "schema_version": packet.schema_version,
+    }
+
+
+def _wait(attempts: int) -> timedelta:
+    """How long to wait after so many attempts: twice as long each time, scattered so that not all come back at once."""
+    seconds = min(FIRST_WAIT * 2.0 ** (attempts - 1), LONGEST_WAIT)
+    return timedelta(seconds=seconds * random.uniform(0.75, 1.25))
+
+
+def _from_now(span: timedelta) -> ExpressionWrapper:
+    """By the clock of the database: those of the machines may differ."""
+    return ExpressionWrapper(Now() + Value(span), output_field=DateTimeField())

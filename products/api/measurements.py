@@ -1,0 +1,207 @@
+"""Measurements, their stamps and their scores in the REST API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import django_filters
+from django.db.models import QuerySet
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.reverse import reverse
+from rest_framework.views import APIView
+
+from products import rendering
+from products.api.base import ReadView
+from products.errors import ArchiveError
+from products.filters.base import ArchiveFilter, FloatFilter, TextFilter
+from products.filters.measurements import MeasurementFilter
+from products.models import DeepScore, Measurement
+from products.selectors.candidates import DIFFERENCE, measured, scorer_of, source, with_score, with_source
+from products.stamps import Stamps
+
+PLANES = {"new": "new", "ref": "reference", "reference": "reference", "diff": "difference", "difference": "difference"}
+MEDIA = {"png": "image/png", "fits": "application/fits"}
+
+
+class CutSerializer(serializers.Serializer):
+    """One cut of a measurement."""
+
+    name = serializers.CharField(help_text="Name of the diagnostic.")
+    value = serializers.FloatField(allow_null=True, help_text="Its value.")
+    threshold = serializers.FloatField(allow_null=True, help_text="Null: not judged.")
+    passed = serializers.BooleanField(help_text="Whether it passed.")
+
+
+class MeasurementSerializer(serializers.ModelSerializer):
+    """One detection, measured."""
+
+    object = serializers.SlugRelatedField(slug_field="name", read_only=True, help_text="Name of the object.")
+    exposure = serializers.SerializerMethodField(help_text="Name of the exposure.")
+    section = serializers.SerializerMethodField(help_text="CCD.")
+    instrument = serializers.SerializerMethodField(help_text="Short name of the instrument.")
+    zero_point = serializers.SerializerMethodField(help_text="AB magnitude of one electron.")
+    score = serializers.FloatField(allow_null=True, help_text="Of the tag's scorer: 0 (bogus) to 1 (real).")
+    threshold = serializers.FloatField(allow_null=True, help_text="Score from which the scorer calls it real.")
+    cuts = serializers.SerializerMethodField(help_text="Every cut with its value and threshold.")
+    failed_cuts = serializers.ListField(child=serializers.CharField(), help_text="Names of the cuts that it failed.")
+    badness = serializers.SerializerMethodField(help_text="Marks of it and of what it was made of.")
+    provenance = serializers.CharField(source="measurement_set.provenance_id", help_text="Id of its provenance.")
+    stamps = serializers.SerializerMethodField(help_text="Addresses of the stamps; with .fits in place of .png too.")
+
+    class Meta:
+        model = Measurement
+        fields = [
+            "id", "object", "mjd", "filter", "instrument", "exposure", "section", "ra", "dec", "x", "y", "flux",
+            "flux_error", "snr", "magnitude", "magnitude_error", "zero_point", "background_per_pixel", "score",
+            "threshold", "is_bad", "failed_cuts", "cuts", "badness", "index_in_sources", "provenance", "stamps",
+            "created_at",
+        ]  # fmt: skip
+
+    def get_exposure(self, row: Measurement) -> str:
+        """Name of the exposure."""
+        return source(row).exposure.name
+
+    def get_section(self, row: Measurement) -> str:
+        """CCD."""
+        return source(row).section
+
+    def get_instrument(self, row: Measurement) -> str:
+        """Of the exposure."""
+        return source(row).exposure.instrument
+
+    def get_zero_point(self, row: Measurement) -> float:
+        """That turns its fluxes into magnitudes."""
+        return row.measurement_set.cutouts.sources.image.zero_point.zp
+
+    @extend_schema_field(CutSerializer(many=True))
+    def get_cuts(self, row: Measurement) -> list[dict[str, Any]]:
+        """With names in place of positions."""
+        return [dict(zip(("name", "value", "threshold", "passed"), cut)) for cut in row.cuts]
+
+    @extend_schema_field(serializers.ListField(child=serializers.CharField()))
+    def get_badness(self, row: Measurement) -> list[str]:
+        """Names of the bits."""
+        return row.badness.label.split(", ") if row.badness else []
+
+    @extend_schema_field(serializers.DictField(child=serializers.URLField()))
+    def get_stamps(self, row: Measurement) -> dict[str, str]:
+        """Addresses of PNGs."""
+        request = self.context.get("request")
+        return {
+            plane: reverse("api-stamp", args=[row.pk, plane, "png"], request=request)
+            for plane in ("new", "ref", "diff")
+        }
+
+
+class FullMeasurementSerializer(MeasurementSerializer):
+    """One detection with everything that was measured of it."""
+
+    class Meta(MeasurementSerializer.Meta):
+        fields = [
+            *MeasurementSerializer.Meta.fields, "diagnostics", "flux_apertures", "flux_apertures_errors",
+            "aperture_radii", "gal_lon", "gal_lat", "ecl_lon", "ecl_lat", "description",
+        ]  # fmt: skip
+
+
+class InTwoSteps:
+    """Pages of measurements: the ids of a page first, from an index, then what it shows of them."""
+
+    def paginate_queryset(self, queryset: QuerySet[Measurement]) -> list[Measurement]:
+        """The rows of the page."""
+        narrow = super().paginate_queryset(queryset.only("mjd", "snr", "ra", "dec", "created_at"))
+        rows = with_score(with_source(Measurement.objects.filter(pk__in=[row.pk for row in narrow])), self.tag)
+        found = rows.in_bulk()
+        return [found[row.pk] for row in narrow]
+
+
+class MeasurementView(InTwoSteps, ReadView):
+    """Measurements under the tag, kept and cut, with the score of the tag's scorer."""
+
+    queryset = Measurement.objects.none()
+    serializer_class = MeasurementSerializer
+    filterset_class = MeasurementFilter
+    ordering = ["-mjd"]
+    ordering_fields = ("mjd", "snr", "ra", "dec", "created_at")
+
+    def get_queryset(self) -> QuerySet[Measurement]:
+        """Those of the tag; all that one shows where one is asked for."""
+        rows = measured(self.tag)
+        return with_score(with_source(rows), self.tag) if self.action == "retrieve" else rows
+
+    def get_serializer_class(self) -> type[serializers.Serializer]:
+        """Everything for one, what one compares for many."""
+        return FullMeasurementSerializer if self.action == "retrieve" else MeasurementSerializer
+
+
+class StampView(APIView):
+    """A stamp of a measurement: new, ref or diff, as PNG (8-bit grey, north up) or FITS (electrons, with WCS)."""
+
+    @extend_schema(
+        operation_id="measurements_stamp",
+        parameters=[
+            OpenApiParameter("plane", str, OpenApiParameter.PATH, enum=list(PLANES)),
+            OpenApiParameter("ending", str, OpenApiParameter.PATH, enum=list(MEDIA)),
+        ],
+        responses={(200, "image/png"): OpenApiTypes.BINARY, (200, "application/fits"): OpenApiTypes.BINARY},
+    )
+    def get(self, request: Request, pk: Any, plane: str, ending: str) -> HttpResponse:
+        """The bytes of the file."""
+        if plane not in PLANES or ending not in MEDIA:
+            raise Http404(f"there is no stamp {plane}.{ending}; there are {', '.join(PLANES)} as {', '.join(MEDIA)}")
+        rows = Measurement.objects.select_related(f"{DIFFERENCE}__zero_point__world_coordinates")
+        row = get_object_or_404(rows, pk=pk)
+        try:
+            if ending == "png":
+                content = rendering.stamp_png(row, PLANES[plane])
+            else:
+                content = Stamps(row.measurement_set.cutouts).of(row, {plane: PLANES[plane]})[plane]
+        except (ArchiveError, OSError) as error:
+            raise Http404(f"the stamp cannot be read: {error}") from error
+        response = HttpResponse(content, content_type=MEDIA[ending])
+        response["Cache-Control"] = "private, max-age=31536000, immutable"
+        return response
+
+
+class ScoreFilter(ArchiveFilter):
+    """Scores by measurement, object and range."""
+
+    measurement = django_filters.UUIDFilter("measurement", label="id of the measurement")
+    object = TextFilter("measurement__object__name", label="object")
+    exposure = TextFilter("measurement__measurement_set__cutouts__sources__image__exposure__name", label="exposure")
+    min_score = FloatFilter("score", lookup_expr="gte", label="score at least", min_value=0, max_value=1)
+    max_score = FloatFilter("score", lookup_expr="lte", label="score at most", min_value=0, max_value=1)
+
+    class Meta:
+        model = DeepScore
+        fields: list[str] = []
+
+
+class ScoreSerializer(serializers.ModelSerializer):
+    """How likely a measurement is of something astronomical."""
+
+    algorithm = serializers.CharField(source="score_set.algorithm", help_text="Name of the scorer.")
+    threshold = serializers.FloatField(source="score_set.threshold", help_text="Score from which it calls it real.")
+    info = serializers.JSONField(help_text="What else the scorer says.")
+
+    class Meta:
+        model = DeepScore
+        fields = ["id", "measurement", "score", "algorithm", "threshold", "scorer", "info", "created_at"]
+
+
+class ScoreView(ReadView):
+    """Scores of the tag's scorer."""
+
+    queryset = DeepScore.objects.none()
+    serializer_class = ScoreSerializer
+    filterset_class = ScoreFilter
+    ordering = ["-score"]
+    ordering_fields = ("score", "created_at")
+
+    def get_queryset(self) -> QuerySet[DeepScore]:
+        """Those of one scorer."""
+        return DeepScore.objects.filter(scorer=scorer_of(self.tag).provenance).select_related("score_set")

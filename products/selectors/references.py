@@ -1,0 +1,51 @@
+"""References and calibrators with what pages and the REST API say of them."""
+
+from __future__ import annotations
+
+from django.db.models import Count, ExpressionWrapper, F, FloatField, OuterRef, Q, QuerySet, Subquery
+
+from products.models import PSF, CalibratorFile, Image, Reference
+
+IMAGE = "zero_point__world_coordinates__sources__image"
+LARGE = ("zero_point__world_coordinates__header", f"{IMAGE}__wcs", f"{IMAGE}__quality", f"{IMAGE}__corners")
+
+
+def references() -> QuerySet[Reference]:
+    """References with their image in the same query, and `seeing` (arcsec), `limit` (mag), `n_images` in it and
+    `n_differences` made with it."""
+    psfs = PSF.objects.filter(sources=OuterRef("zero_point__world_coordinates__sources")).order_by("-created_at")
+    parts = Image.components.through.objects.filter(image_id=OuterRef(f"{IMAGE}"))
+    number = parts.order_by().values("image_id").annotate(n=Count("pk")).values("n")
+    used = Image.objects.filter(reference=OuterRef("pk"), kind=Image.Kind.DIFFERENCE).order_by()
+    used = used.values("reference").annotate(n=Count("pk")).values("n")
+    rows = Reference.objects.select_related(IMAGE).defer(*LARGE)
+    seeing = ExpressionWrapper(F("psf_fwhm") * F(f"{IMAGE}__pixel_scale"), output_field=FloatField())
+    return rows.annotate(psf_fwhm=Subquery(psfs.values("fwhm_pixels")[:1])).annotate(
+        seeing=seeing,
+        limit=F("zero_point__limiting_magnitude"),
+        n_images=Subquery(number),
+        n_differences=Subquery(used),
+    )
+
+
+def calibrators() -> QuerySet[CalibratorFile]:
+    """Calibrators with their frame in the same query, number of raw `frames` in it and of images that `used` it."""
+    raw = Image.raw_exposures.through.objects.filter(image_id=OuterRef("image")).order_by()
+    used = Image.calibrators.through.objects.filter(calibratorfile_id=OuterRef("pk")).order_by()
+    rows = CalibratorFile.objects.select_related("image", "data_file").defer("image__wcs", "image__quality")
+    return rows.annotate(
+        frames=Subquery(raw.values("image_id").annotate(n=Count("pk")).values("n")),
+        used=Subquery(used.values("calibratorfile_id").annotate(n=Count("pk")).values("n")),
+    )
+
+
+def successors(row: CalibratorFile) -> QuerySet[CalibratorFile]:
+    """Calibrators made later for the same CCD, which are chosen instead wherever both hold; newest first."""
+    same = {name: getattr(row, name) for name in ("kind", "calibrator_set", "instrument", "section", "filter")}
+    rows = CalibratorFile.objects.filter(created_at__gt=row.created_at, **same)
+    if row.valid_from is not None:
+        rows = rows.filter(Q(valid_to=None) | Q(valid_to__gte=row.valid_from))
+    if row.valid_to is not None:
+        rows = rows.filter(Q(valid_from=None) | Q(valid_from__lte=row.valid_to))
+    good = Q(image__badness_own=0, image__badness_upstream=0, image__provenance__is_bad=False)
+    return rows.filter(good).order_by("-created_at")
