@@ -90,7 +90,8 @@ class CatalogAway(BadInput):
 
 # What may go well another time, or elsewhere, without anybody's doing.
 PASSING = (
-    CannotWrite, CatalogAway, DamagedFile, DatabaseLost, DiskFull, Interrupted, Killed, MissingFile, MemoryError, OSError
+    CannotWrite, CatalogAway, DamagedFile, DatabaseLost, DiskFull, Interrupted, Killed, MissingFile, MemoryError,
+    OSError,
 )  # fmt: skip
 
 
