@@ -13,6 +13,7 @@ from products.views import (
     pictures,
     provenance,
     references,
+    reports,
     tags,
     trace,
 )
@@ -21,7 +22,8 @@ urlpatterns = [
     path("exposures/", exposures.exposure_list, name="exposures"),
     path("exposures/<str:name>/", exposures.exposure, name="exposure"),
     path("exposures/<str:name>/<str:section>/", images.ccd, name="ccd"),
-    path("exposures/<str:name>/<str:section>/report/", exposures.report, name="report"),
+    path("exposures/<str:name>/<str:section>/report/", reports.report, name="report"),
+    path("reports/", reports.report_list, name="reports"),
     path("candidates/", candidates.candidate_list, name="candidates"),
     path("candidates/label/", candidates.label_many, name="label_many"),
     path("candidates/labels.<str:ending>", candidates.labels, name="labels"),

@@ -17,7 +17,7 @@ OF_PROVENANCE = (
 )  # fmt: skip
 MENU = (
     ("home", "Tonight", ("home",)),
-    ("exposures", "Exposures", ("exposures", "exposure", "ccd", "report", "image")),
+    ("exposures", "Exposures", ("exposures", "exposure", "ccd", "report", "reports", "image")),
     ("candidates", "Candidates", ("candidates",)),
     ("alerts", "Alerts", ("alerts", "alert", "decided")),
     ("objects", "Objects", ("objects", "object")),

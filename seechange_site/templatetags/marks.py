@@ -48,15 +48,10 @@ def band(name: str | None) -> SafeString:
     return format_html('<span class="band b-{0}" title="filter {1}">{2}{1}</span>', letter, name, svg)
 
 
-WORDS = {"ready": "not processed"}
-
-
 @register.simple_tag
 def chip(state: str, text: str = "") -> SafeString:
     """State as icon, word and loudness."""
-    return format_html(
-        '<span class="chip {0}">' + ICON.replace("{}", "{0}") + "{1}</span>", state, text or WORDS.get(state, state)
-    )
+    return format_html('<span class="chip {0}">' + ICON.replace("{}", "{0}") + "{1}</span>", state, text or state)
 
 
 @register.simple_tag
