@@ -274,7 +274,7 @@ def test_labels_need_a_log_in_and_belong_to_the_person(site: Archive, client: Cl
     ada.user_permissions.add(Permission.objects.get(codename="add_label"))
     assert 'class="verdicts"' in text("/candidates/")
     assert client.post(address, {"verdict": "real", "next": "/candidates/"}).url == "/candidates/"
-    assert client.post(address, {"verdict": "bogus"}, HTTP_ACCEPT="application/json").json() == {"verdict": "bogus"}
+    assert client.post(address, {"verdict": "bogus"}, HTTP_ACCEPT="application/json").json()["verdict"] == "bogus"
     assert Label.objects.get().verdict == "bogus"
     assert client.post(address, {"verdict": "maybe"}).status_code == 400
     assert client.get(address).status_code == 405
