@@ -27,6 +27,10 @@ class Nowhere(APIView):
         raise NotFound("there is no such endpoint; /api/v1/ lists them")
 
 
+class Document(SpectacularJSONAPIView):
+    """The OpenAPI document of this API."""
+
+
 router = DefaultRouter()
 router.include_format_suffixes = False
 for app in APPS:
@@ -35,6 +39,6 @@ for app in APPS:
 urlpatterns = [
     path("", include(router.urls)),
     *(pattern for app in APPS for pattern in app.urlpatterns),
-    path("schema/", SpectacularJSONAPIView.as_view(), name="api-schema"),
+    path("schema/", Document.as_view(), name="api-schema"),
     re_path(r"^.*$", Nowhere.as_view()),
 ]

@@ -39,6 +39,8 @@ class Conflict(APIException):
 class Refusals(APIView):
     """Expected failures of the conductor with the status that fits."""
 
+    is_under_tag = False
+
     def handle_exception(self, error: Exception) -> Response:
         """The answer to an error."""
         if isinstance(error, BadValue):
@@ -183,7 +185,9 @@ class WatchView(Refusals, CreateModelMixin, UpdateModelMixin, DestroyModelMixin,
     write_scope = "ingest"
     http_method_names = ["get", "post", "patch", "delete", "head", "options"]
     permissions = {
-        "create": "conductor.add_watch", "partial_update": "conductor.change_watch", "look": "conductor.change_watch",
+        "create": "conductor.add_watch", "update": "conductor.change_watch",
+        "partial_update": "conductor.change_watch",
+        "look": "conductor.change_watch",
         "destroy": "conductor.delete_watch",
     }  # fmt: skip
     lookup_value_regex = "[0-9]{1,18}"

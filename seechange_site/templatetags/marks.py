@@ -10,6 +10,8 @@ from django.template.context import RequestContext
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
+from products.selectors.lineage import slug_of
+
 register = template.Library()
 
 BANDS = "ugrizy"
@@ -117,3 +119,9 @@ def trio(measurement: Any, scale: int = 2, pixel_scale: float | None = None, siz
     planes = ("new", "reference", "difference")
     shown = round(5 + bar, 1) if 0 < bar < 36 else 0
     return {"measurement": measurement, "k": enlarged(size, scale), "bar": shown, "size": size, "planes": planes}
+
+
+@register.filter
+def kind_slug(product: Any) -> str:
+    """The kind of a product in the address of its graph."""
+    return slug_of(product._meta.concrete_model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -79,7 +80,7 @@ def operations(found: dict[str, Any]) -> list[Operation]:
                 Operation(
                     method,
                     path,
-                    tuple(row["name"] for row in takes if row["in"] == "path"),
+                    tuple(re.findall(r"\{(\w+)\}", path)),
                     tuple(row["name"] for row in takes if row["in"] == "query"),
                     next((tuple(row["schema"]["enum"]) for row in takes if row["name"] == "sort"), ()),
                     fitting(schema, found) if schema else None,
@@ -118,7 +119,7 @@ def fitting(schema: dict[str, Any], found: dict[str, Any], depth: int = 6) -> An
 
 
 def hostile(one: Operation, samples: dict[str, str]) -> Iterator[Asked]:
-    """Each value that hurts in each place of an operation, all else as it should be."""
+    """Each value that hurts in each place of an operation, all else as it should be: `samples` in the address."""
 
     def address(query: dict[str, str] | None = None, **names: str) -> str:
         path = one.path

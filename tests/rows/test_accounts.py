@@ -262,6 +262,16 @@ def test_people_are_listed_and_found() -> None:
         assert answer.content.decode().count("<tr data-href=") == number if number >= 0 else answer.status_code == 400
 
 
+def test_a_list_of_many_people_takes_no_more_queries(django_assert_max_num_queries) -> None:
+    admin = client_of(person("admin"))
+    for number in range(40):
+        bearer(person("scanner", f"scanner-{number}"), "read")
+    for page in ("/people/", "/audit/", "/account/", "/people/scanner-1/"):
+        admin.get(page)
+        with django_assert_max_num_queries(16):
+            assert admin.get(page).status_code == 200
+
+
 def test_a_role_is_given_and_an_account_closed() -> None:
     ada = person("viewer", "ada")
     browser, header, admin = client_of(ada), bearer(ada, "read"), client_of(person("admin"))

@@ -102,6 +102,7 @@ Makes the database where it is missing. Running it again finds what exists and m
         console.print(f"To look at it run: {runserver} (or this command with --serve), and open")
         for title, page in pages.items():
             console.print(f"  http://{HOST}:{port}{page}  {title}", soft_wrap=True)
+        console.print("To label and to change things run: python manage.py createsuperuser, and log in at /login/")
 
 
 def port_number(text: str) -> int:
