@@ -34,7 +34,14 @@ def schema_text(version: str = VERSION) -> str:
 @cache
 def schema(version: str = VERSION) -> Schema:
     """The parsed schema of a version; a packet of it can be read with any other one of the same major number."""
-    return fastavro.parse_schema(json.loads(schema_text(version)))
+    return _ordered(fastavro.parse_schema(json.loads(schema_text(version))))
+
+
+def _ordered(part: Any) -> Any:
+    """The same with sorted keys: the order in which fastavro leaves them, and writes them, differs from run to run."""
+    if isinstance(part, dict):
+        return {key: _ordered(part[key]) for key in sorted(part)}
+    return [_ordered(one) for one in part] if isinstance(part, list) else part
 
 
 def encode(packet: dict[str, Any]) -> bytes:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import fastavro
 import numpy as np
@@ -49,6 +53,20 @@ def test_a_packet_says_what_was_measured_in_nanojansky_and_icrs_degrees(ccd):
 def test_a_packet_has_the_same_bytes_whenever_it_is_made(ccd):
     alert = Alert.objects.get()
     assert encode(packet_of(alert)) == encode(packet_of(Alert.objects.get()))
+
+
+def test_another_process_encodes_the_same_packet_to_the_same_bytes(ccd, tmp_path):
+    payload = encode(packet_of(Alert.objects.get()))
+    (tmp_path / "one.avro").write_bytes(payload)
+    again = "import sys; from products.alerts.avro import decode, encode; data = open(sys.argv[1], 'rb').read()"
+    again += "; sys.stdout.buffer.write(encode(decode(data)))"
+    for seed in "123":
+        done = subprocess.run(
+            [sys.executable, "-c", f"import django; django.setup(); {again}", str(tmp_path / "one.avro")],
+            env={**os.environ, "PYTHONHASHSEED": seed, "SEECHANGE_DATA": str(tmp_path)},
+            cwd=Path(__file__).parents[2], capture_output=True, timeout=120,
+        )  # fmt: skip
+        assert done.stdout == payload, done.stderr
 
 
 def test_stamps_have_a_wcs_with_the_source_in_the_middle_and_flagged_pixels_are_not_numbers(ccd):
