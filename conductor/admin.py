@@ -151,7 +151,7 @@ class ClaimEventAdmin(ReadOnly):
 class PipelineWorkerAdmin(ReadOnly):
     """Launchers; one that is gone for good can be forgotten."""
 
-    list_display = ["cluster", "node", "process_id", "version", "started_at", "last_heartbeat"]
+    list_display = ["cluster", "node", "process_id", "version", "started_at", "last_heartbeat", "ended_at"]
     search_fields = ["cluster", "node"]
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:

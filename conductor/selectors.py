@@ -67,7 +67,7 @@ def overview() -> Overview:
     ready = KnownExposure.objects.filter(state=State.READY)
     waiting = Q(not_before__isnull=True) | Q(not_before__lte=Now())
     oldest = ready.filter(waiting).aggregate(first=Min("created_at"))["first"]
-    beats = PipelineWorker.objects.aggregate(
+    beats = PipelineWorker.objects.filter(ended_at=None).aggregate(
         workers=Count("pk"), alive=Count("pk", filter=Q(last_heartbeat__gte=later(-ALIVE)))
     )
     return Overview(
@@ -86,9 +86,10 @@ def rows() -> QuerySet[KnownExposure]:
 
 
 def workers() -> list[PipelineWorker]:
-    """Every worker, with `.is_alive` and `.at_work`: the known exposures that it holds."""
+    """Every worker that did not end, with `.is_alive` and `.at_work`: the known exposures that it holds."""
     at_work = KnownExposure.objects.filter(state__in=KnownExposure.LEASED)
-    found = PipelineWorker.objects.prefetch_related(Prefetch("known_exposures", at_work, to_attr="at_work"))
+    found = PipelineWorker.objects.filter(ended_at=None)
+    found = found.prefetch_related(Prefetch("known_exposures", at_work, to_attr="at_work"))
     since = timezone.now() - datetime.timedelta(seconds=ALIVE)
     for worker in (rows := list(found)):
         worker.is_alive = worker.last_heartbeat >= since

@@ -108,8 +108,8 @@ class WorkerSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = PipelineWorker
-        fields = ["id", "cluster", "node", "process_id", "version", "started_at", "last_heartbeat"]
-        read_only_fields = ["started_at", "last_heartbeat"]
+        fields = ["id", "cluster", "node", "process_id", "version", "started_at", "last_heartbeat", "ended_at"]
+        read_only_fields = ["started_at", "last_heartbeat", "ended_at"]
         validators: list = []  # a launcher that starts again takes the row of its name
 
 

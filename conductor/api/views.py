@@ -155,7 +155,7 @@ class KnownExposureView(Refusals, ReadView):
 class WorkerView(Refusals, CreateModelMixin, DestroyModelMixin, ReadView):
     """Launchers: they register, send heartbeats, and leave."""
 
-    queryset = PipelineWorker.objects.all()
+    queryset = PipelineWorker.objects.filter(ended_at=None)
     serializer_class = data.WorkerSerializer
     ordering = ["pk"]
     ordering_fields = ("cluster", "last_heartbeat")

@@ -15,6 +15,9 @@ class PipelineWorker(models.Model):
     version = models.CharField(max_length=40, blank=True, help_text="Of the SeeChange that it runs.")
     started_at = models.DateTimeField(db_default=Now(), help_text="UTC, when this launcher registered.")
     last_heartbeat = models.DateTimeField(db_default=Now(), db_index=True, help_text="UTC, when it was heard of last.")
+    ended_at = models.DateTimeField(
+        null=True, blank=True, help_text="UTC, when it said that it ends, or was taken from the list; kept for its name."
+    )
 
     class Meta:
         ordering = ["cluster", "node"]

@@ -80,7 +80,7 @@ def move_watch(request: HttpRequest, key: int) -> HttpResponse:
 @done_by("conductor.delete_pipelineworker")
 def remove_worker(request: HttpRequest, key: int) -> HttpResponse:
     """Take a worker from the list that was not heard of for a while."""
-    worker = get_object_or_404(PipelineWorker, pk=key)
+    worker = get_object_or_404(PipelineWorker, pk=key, ended_at=None)
     form = ReasonForm(request.POST if wants_to_do(request) else None)
     if wants_to_do(request) and form.is_valid():
         try:

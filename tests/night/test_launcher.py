@@ -115,7 +115,7 @@ def test_what_waits_is_processed_and_the_launcher_ends(site, tmp_path):
         assert {said["state"] for said in row.sections.values()} == {"done"} and len(row.sections) == 2
     assert Report.objects.filter(state="done", cluster="test").count() == 4
     assert "nothing waits; nothing more to do" in done.stdout
-    assert not PipelineWorker.objects.exists()
+    assert PipelineWorker.objects.get().ended_at
     assert not (site.place.folder / "incoming").exists() or not any((site.place.folder / "incoming").iterdir())
 
 
@@ -157,7 +157,7 @@ def test_a_launcher_that_is_told_to_stop_gives_back_and_leaves_no_process(number
     assert events()[-1] == "released" and "finished" not in events()
     assert not Report.objects.filter(state="running").exists()
     assert recorded() == stored()
-    assert not PipelineWorker.objects.exists()
+    assert PipelineWorker.objects.get().ended_at
 
 
 def test_a_launcher_that_waits_stops_at_once(site):

@@ -319,6 +319,6 @@ def test_a_dead_worker_is_removed_and_a_living_one_is_not(operator: User, client
     page = client.post(f"/conductor/workers/{alive.pk}/remove/", sent, follow=True).content.decode()
     assert "lasilla p1 was heard of" in page
     client.post(f"/conductor/workers/{dead.pk}/remove/", sent)
-    assert list(PipelineWorker.objects.all()) == [alive]
+    assert list(PipelineWorker.objects.filter(ended_at=None)) == [alive]
     event = ClaimEvent.objects.get()
     assert (event.identifier, event.what, event.reason) == ("worker caltech z4", "removed", "switched off")
