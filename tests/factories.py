@@ -137,8 +137,10 @@ def _saved(row: Any) -> Any:
 def calibrated(image: Any, scene: Sky, tag: str = "current") -> ZeroPoint:
     """Sources, PSF, background, astrometry and photometry of an image."""
     extraction = provenance("extraction", image.provenance, tag=tag, threshold=3.0)
-    table = np.zeros(len(scene.stars), [("x", "f8"), ("y", "f8"), ("flux", "f4"), ("flux_err", "f4")])
+    columns = [("x", "f8"), ("y", "f8"), ("flux", "f4"), ("flux_err", "f4"), ("snr", "f4"), ("is_star", "?")]
+    table = np.zeros(len(scene.stars), columns)
     table["x"], table["y"], table["flux"] = scene.stars.T
+    table["snr"], table["is_star"] = table["flux"] / 100, True
     sources = _saved(
         SourceList(image=image, table=table, n_sources=len(table), n_stars=len(table), provenance=extraction)
     )

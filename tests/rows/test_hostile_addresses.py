@@ -21,9 +21,16 @@ HOSTILE = (
 PARAMETERS = {
     "home": ("night", "tag"),
     "find": ("q", "tag"),
-    "exposures": ("name", "start", "end", "position", "target", "filter", "kind", "sort", "page", "size", "tag"),
+    "exposures": (
+        "name", "start", "end", "position", "target", "project", "instrument", "filter", "kind", "max_airmass",
+        "max_seeing", "min_limit", "state", "sort", "page", "size", "tag",
+    ),
+    "reports": (
+        "exposure", "section", "instrument", "start", "end", "node", "step", "error_type", "text", "state", "attempts",
+        "tags", "sort", "page", "size", "tag",
+    ),
     "exposure": ("by", "tag"),
-    "ccd": ("plane", "stretch", "detection", "tag"),
+    "ccd": ("plane", "stretch", "detection", "tag", "marks", "masks", "at", "zoom", "invert"),
     "report": ("attempt",),
     "candidates": (
         "show", "failed", "filter", "exposure", "section", "night", "start", "end", "min_score", "max_score", "min_snr",

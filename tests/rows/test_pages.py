@@ -59,10 +59,10 @@ def test_an_empty_archive_says_what_to_do_first(client: Client, text) -> None:
         text(address)
 
 
-def test_the_night_counts_its_exposures_ccds_candidates_and_alerts(site: Archive, text) -> None:
+def test_the_night_counts_its_exposures_by_state_its_detections_and_alerts(site: Archive, text) -> None:
     page = text("/?night=2026-11-22")
     assert "22/23 November 2026" in page
-    for label, number in (("exposures", 1), ("CCDs done", 2), ("CCDs failed", 1), ("detections", 12), ("alerts", 2)):
+    for label, number in (("taken", 1), ("done", 0), ("partial", 1), ("failed", 0), ("detections", 12), ("alerts", 2)):
         assert f"<span>{label}</span><strong" in page, label
         part = page.split(f"<span>{label}</span><strong", 1)[1].split("</strong>", 1)[0]
         assert part.endswith(str(number)), (label, part)
@@ -74,8 +74,11 @@ def test_the_counts_of_the_night_lead_to_as_many_candidates(site: Archive, text)
     page = text("/?night=2026-11-22")
     link = page.split("<span>alerts</span>")[0].rsplit('href="', 1)[1].split('"')[0].replace("&amp;", "&")
     assert text(link).count('<article class="cand"') == 2
-    link = page.split("<span>candidates kept</span>")[0].rsplit('href="', 1)[1].split('"')[0].replace("&amp;", "&")
-    assert text(link).count('<article class="cand"') == 8
+    link = page.split("<span>detections</span>")[0].rsplit('href="', 1)[1].split('"')[0].replace("&amp;", "&")
+    assert text(link).count('<article class="cand"') == 12
+    link = page.split("<span>partial</span>")[0].rsplit('href="', 1)[1].split('"')[0].replace("&amp;", "&")
+    assert f'data-href="/exposures/{site.name}/"' in text(link)
+    assert "No exposure matches" in text(link.replace("partial", "failed"))
 
 
 def test_exposures_are_found_by_name_date_position_and_filter(site: Archive, text) -> None:
