@@ -36,7 +36,7 @@ class ExposureRow:
 
     exposure: Exposure
     states: dict[str, str] = field(default_factory=dict)  # section → state
-    errors: Counter[str] = field(default_factory=Counter)
+    failures: dict[str, str] = field(default_factory=dict)  # section → error
     seeing: float | None = None
     limits: dict[str, float] = field(default_factory=dict)  # filter → mag
     detected: int | None = None
@@ -46,6 +46,11 @@ class ExposureRow:
     def state(self) -> str:
         """State of the whole."""
         return overall(self.states.values())
+
+    @property
+    def errors(self) -> Counter[str]:
+        """How many CCDs each error stopped."""
+        return Counter(self.failures.values())
 
     @property
     def tried(self) -> int:
@@ -117,7 +122,7 @@ def overview(exposures: Sequence[Exposure], tag: ChosenTag) -> list[ExposureRow]
         for section, report in reports.items():
             rows[key].states[section] = report.state
             if report.state == Report.State.FAILED:
-                rows[key].errors[f"{report.error_step or 'set-up'}: {report.error_message}"] += 1
+                rows[key].failures[section] = f"{report.error_step or 'set-up'}: {report.error_message}"
     seeing = defaultdict(list)
     psfs = tag.narrow(PSF.objects.filter(sources__image__exposure__in=rows))
     for key, pixels, scale in psfs.values_list(

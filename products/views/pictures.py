@@ -20,7 +20,8 @@ from products.selectors.tags import chosen_tag, product_models
 FOR_EVER = "private, max-age=31536000, immutable"
 
 
-def _kept(response: HttpResponse) -> HttpResponse:
+def kept_for_ever(response: HttpResponse) -> HttpResponse:
+    """The same answer, which the browser of whoever asked may keep."""
     response["Cache-Control"] = FOR_EVER
     return response
 
@@ -33,7 +34,7 @@ def stamp(request: HttpRequest, key: UUID, plane: str) -> HttpResponse:
     rows = Measurement.objects.select_related(f"{DIFFERENCE}__zero_point__world_coordinates")
     row = get_object_or_404(rows, pk=key)
     try:
-        return _kept(HttpResponse(rendering.stamp_png(row, plane, _noise(request)), content_type="image/png"))
+        return kept_for_ever(HttpResponse(rendering.stamp_png(row, plane, _noise(request)), content_type="image/png"))
     except (ArchiveError, OSError) as error:
         raise Http404(f"The stamp cannot be shown: {error}.") from error
 
@@ -72,7 +73,7 @@ def _preview_path(image: Image, plane: str, stretch: str) -> Path:
 
 
 def _file(path: Path) -> HttpResponse:
-    return _kept(FileResponse(path.open("rb"), content_type="image/png"))
+    return kept_for_ever(FileResponse(path.open("rb"), content_type="image/png"))
 
 
 @require_safe
