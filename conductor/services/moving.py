@@ -146,8 +146,9 @@ def _plain(value: Any) -> str:
 
 
 def as_they_are(row: KnownExposure, names: Iterable[str]) -> dict[str, Any]:
-    """Values of a row by the names of its fields, keys of other rows as they are stored."""
-    return {name: getattr(row, KnownExposure._meta.get_field(name).attname) for name in names}
+    """Values of a row by the names of its fields as JSON takes them: keys of other rows, times to the microsecond."""
+    found = {name: getattr(row, KnownExposure._meta.get_field(name).attname) for name in names}
+    return {name: value.isoformat() if isinstance(value, datetime.datetime) else value for name, value in found.items()}
 
 
 def _change(what: Action, rows: Sequence[KnownExposure], values: dict[str, Any]) -> None:

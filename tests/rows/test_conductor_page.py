@@ -394,7 +394,7 @@ def test_a_form_leads_back_to_where_one_was_and_nowhere_else(operator: User, cli
 def test_a_move_is_taken_back_with_all_that_it_changed(operator: User, client: Client, action: str) -> None:
     known()
     row = partial()
-    KnownExposure.objects.filter(pk=row.pk).update(not_before=timezone.now().replace(microsecond=0), attempt=3)
+    KnownExposure.objects.filter(pk=row.pk).update(not_before=timezone.now().replace(microsecond=123_456), attempt=3)
     before = KnownExposure.objects.filter(pk=row.pk).values().get()
     do(client, action, [row])
     assert state(row) != "partial"
