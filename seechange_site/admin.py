@@ -1,6 +1,7 @@
 """No page of the queue in the admin: /conductor/queue/ shows it.
 
-Whoever writes rows of django-q's tables runs code, and so does whoever reads their pickled columns, as its own pages do.
+Whoever writes rows of django-q's tables runs code, and so does whoever reads their pickled columns, as its own pages
+do.
 """
 
 from __future__ import annotations

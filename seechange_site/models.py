@@ -12,6 +12,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from conductor.models.events import AppendOnly
 from products import ids
 
 LONGEST = datetime.timedelta(days=366)
@@ -96,16 +97,6 @@ class ApiToken(models.Model):
         return bool(ApiToken.objects.filter(pk=self.pk, revoked_at=None).update(revoked_at=timezone.now()))
 
 
-class Unchanging(models.QuerySet):
-    """Rows that stay as they were written."""
-
-    def update(self, **changes: Any) -> int:
-        raise TypeError(f"{self.model._meta.verbose_name_plural} are never changed")
-
-    def delete(self) -> tuple[int, dict[str, int]]:
-        raise TypeError(f"{self.model._meta.verbose_name_plural} are never deleted")
-
-
 class AuditEvent(models.Model):
     """What was done with an account or a token; written once, which triggers of the database see to.
 
@@ -135,7 +126,7 @@ class AuditEvent(models.Model):
     address = models.GenericIPAddressField(null=True, blank=True, help_text="From which address it was asked.")
     detail = models.CharField(max_length=300, blank=True, help_text="More of it, in words.")
 
-    objects = Unchanging.as_manager()
+    objects = AppendOnly.as_manager()
 
     class Meta:
         ordering = ["-id"]

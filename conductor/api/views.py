@@ -39,6 +39,8 @@ class Conflict(APIException):
 class Refusals(APIView):
     """Expected failures of the conductor with the status that fits."""
 
+    is_under_tag = False
+
     def handle_exception(self, error: Exception) -> Response:
         """The answer to an error."""
         if isinstance(error, BadValue):

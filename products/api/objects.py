@@ -25,6 +25,7 @@ from products.selectors import lightcurves
 from products.selectors.candidates import measured, with_score, with_source
 from products.selectors.exposures import images_covering
 
+NAME = OpenApiParameter("name", str, OpenApiParameter.PATH, description="Name of the object.")
 MOST_IN_CONE = 1000  # rows of each kind
 
 
@@ -109,10 +110,10 @@ class ObjectView(InTwoSteps, ReadView):
             {"object": thing.name} | as_json(lightcurves.as_table(lightcurves.light_curve(thing, self.tag)))
         )
 
-    @extend_schema(responses=MeasurementSerializer(many=True))
+    @extend_schema(parameters=[NAME], responses=MeasurementSerializer(many=True))
     @action(
-        detail=True, serializer_class=MeasurementSerializer, filterset_class=MeasurementFilter, ordering=["-mjd"],
-        ordering_fields=("mjd", "snr", "created_at"),
+        detail=True, queryset=Measurement.objects.none(), serializer_class=MeasurementSerializer,
+        filterset_class=MeasurementFilter, ordering=["-mjd"], ordering_fields=("mjd", "snr", "created_at"),
     )  # fmt: skip
     def measurements(self, request: Request, name: str) -> Response:
         """Measurements of the object under the tag, kept and cut, with the filters of all measurements."""
