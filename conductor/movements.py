@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from django.db.models import Count, Q
+from django.db.models import Count, Max, Q
 
 from conductor.models import ClaimEvent, KnownExposure
 from conductor.services.undoing import can_be_undone, with_undo
 
 LOOKED_AT = 60  # events among which the latest moves are looked for
+RECENT = 5000  # events of all kinds that are not too old for that: where nothing goes wrong, most are usual
 USUAL = Q(what__in=["added", "claimed", "started"]) | Q(what="finished", to_state=KnownExposure.State.DONE)
 
 
@@ -26,7 +27,8 @@ class Movement:
 def latest(number: int) -> list[Movement]:
     """The latest movements, newest first, but for the usual way of an exposure that ends well."""
     found: dict[object, Movement] = {}
-    for event in with_undo(ClaimEvent.objects.exclude(USUAL))[:LOOKED_AT]:
+    last = ClaimEvent.objects.aggregate(last=Max("pk"))["last"] or 0
+    for event in with_undo(ClaimEvent.objects.filter(pk__gt=last - RECENT).exclude(USUAL))[:LOOKED_AT]:
         key = event.move or event.pk
         if key not in found and len(found) == number:
             break

@@ -46,6 +46,11 @@ class Overview:
         return self.workers - self.alive
 
     @property
+    def is_used(self) -> bool:
+        """Whether there is anything to say: an exposure that is known, or a worker."""
+        return bool(self.workers or any(self.counts.values()))
+
+    @property
     def needs_a_human(self) -> int:
         """Held, partial or failed: nothing happens to them by itself."""
         return self.counts[State.HELD] + self.counts[State.PARTIAL] + self.counts[State.FAILED]

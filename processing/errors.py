@@ -53,8 +53,8 @@ class BadProvenance(StepError):
     """Something was, or would be, made in a way that people marked as bad."""
 
     message = (
-        "the provenance {process} {provenance} is marked as bad ({comment}): nothing is made with it any more; correct the "
-        "code and raise its version, or change the parameters, and use another tag (--provenance-tag NAME)"
+        "the provenance {process} {provenance} is marked as bad ({comment}): nothing is made with it any more; correct "
+        "the code and raise its version, or change the parameters, and use another tag (--provenance-tag NAME)"
     )
 
 
@@ -90,7 +90,8 @@ class CatalogAway(BadInput):
 
 # What may go well another time, or elsewhere, without anybody's doing.
 PASSING = (
-    CannotWrite, CatalogAway, DamagedFile, DatabaseLost, DiskFull, Interrupted, Killed, MissingFile, MemoryError, OSError
+    CannotWrite, CatalogAway, DamagedFile, DatabaseLost, DiskFull, Interrupted, Killed, MissingFile, MemoryError,
+    OSError,
 )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from processing.sending import send_batch
 from products import storage
 from products.dates import EARLIEST, LATEST
 from products.models import AlertBatch, Exposure, Report
+from products.services.statistics import refresh_statistics
 
 log = logging.getLogger(__name__)
 ACQUISITION = ("acquisition", (1, 1, 0))
@@ -202,10 +203,12 @@ def process_jobs(
             reports.append(process_section(*job, progress=lambda step, job=job: progress and progress(job, step)))
             if progress:
                 progress(job, "")
-        return reports
-    from processing.workers import run_jobs
+    else:
+        from processing.workers import run_jobs
 
-    return run_jobs(jobs, numprocs=numprocs, progress=progress)
+        reports = run_jobs(jobs, numprocs=numprocs, progress=progress)
+    refresh_statistics()
+    return reports
 
 
 def closed_report(exposure: Exposure, section: str, report_id: uuid.UUID, exit_code: int | None) -> Report:

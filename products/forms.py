@@ -10,7 +10,7 @@ from uuid import UUID
 from django import forms
 
 from products.dates import mjd_of
-from products.models import Exposure, Label
+from products.models import Label
 from products.selectors.exposures import resolve_position
 
 
@@ -82,18 +82,6 @@ class Search(forms.Form):
 
 def _text(**options: Any) -> forms.CharField:
     return forms.CharField(required=False, max_length=120, **options)
-
-
-class ExposureSearch(Search):
-    """Fields of the list of exposures."""
-
-    name = _text(label="name")
-    start = DateField(label="from (date or MJD)")
-    end = DateField(label="to", ends=True)
-    position = PositionField(label="covers the position (RA Dec, or a name)")
-    target = _text(label="target")
-    filter = _text(label="filter")
-    kind = forms.ChoiceField(required=False, choices=[("", "any"), *((kind, kind) for kind in Exposure.Kind.values)])
 
 
 class TraceForm(Search):

@@ -167,23 +167,25 @@ def preview(image: Image, plane: str, stretch: str = "asinh") -> Path:
     path = preview_path(image, f"{plane}_{stretch}.png")
     if not path.exists():
         factor = bin_factor(image)
-        pixels = _stretched(image, plane, binned(getattr(image, plane), factor), factor, stretch)
+        values = binned(getattr(image, plane), factor)
+        pixels = grey(values, *limits(image, plane, values, factor, stretch))
         with storage.whole_file(path) as partial:
             partial.write_bytes(_png(np.flipud(pixels)))
     return path
 
 
-def _stretched(image: Image, plane: str, values: np.ndarray, factor: int, stretch: str) -> np.ndarray:
+def limits(image: Image, plane: str, values: np.ndarray, factor: int, stretch: str) -> tuple[float, float, str]:
+    """Which values of a plane, of which `factor` pixels a side were averaged, are black and white, and the scale."""
     if plane == "score":
-        return grey(values, -SCORE_RANGE / factor, SCORE_RANGE / factor)
+        return -SCORE_RANGE / factor, SCORE_RANGE / factor, "linear"
     if plane == "weight":
-        return grey(values, 0, float(np.percentile(values, 99)) or 1.0)
+        return 0.0, float(np.percentile(values, 99)) or 1.0, "linear"
     if image.kind == Image.Kind.DIFFERENCE:
         sigma = robust_sigma(values)
-        return grey(values, -DIFFERENCE_RANGE * sigma, DIFFERENCE_RANGE * sigma)
+        return -DIFFERENCE_RANGE * sigma, DIFFERENCE_RANGE * sigma, "linear"
     sigma, sky = sky_noise(image) / factor, float(np.median(values))
     white = {"asinh": WHITE, "linear": 20.0, "log": 3000.0}[stretch]
-    return grey(values, sky + (BLACK if stretch != "log" else -1.0) * sigma, sky + white * sigma, stretch)
+    return sky + (BLACK if stretch != "log" else -1.0) * sigma, sky + white * sigma, stretch
 
 
 def sky_noise(image: Image) -> float:

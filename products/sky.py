@@ -66,6 +66,14 @@ def cone(ra: float, dec: float, radius_deg: float, field: str = "hpx") -> Q:
     return found | Q(**{f"{field}__gte": start, f"{field}__lt": end})
 
 
+def direction(ra1: float, dec1: float, ra2: float, dec2: float) -> str:
+    """The side of the first position (degrees) on which the second lies, as one of eight words: `north-east`."""
+    start, end, turn = np.radians(dec1), np.radians(dec2), np.radians(ra2 - ra1)
+    north = np.cos(start) * np.sin(end) - np.sin(start) * np.cos(end) * np.cos(turn)
+    eighth = round(np.degrees(np.arctan2(np.sin(turn) * np.cos(end), north)) / 45) % 8
+    return ("north", "north-east", "east", "south-east", "south", "south-west", "west", "north-west")[eighth]
+
+
 def unit_vectors(ra, dec) -> np.ndarray:
     """Unit vectors, shape (n, 3), of positions in degrees."""
     ra, dec = np.radians(np.atleast_1d(ra)), np.radians(np.atleast_1d(dec))

@@ -17,7 +17,7 @@ OF_PROVENANCE = (
 )  # fmt: skip
 MENU = (
     ("home", "Tonight", ("home",)),
-    ("exposures", "Exposures", ("exposures", "exposure", "ccd", "report", "image")),
+    ("exposures", "Exposures", ("exposures", "exposure", "ccd", "report", "reports", "image")),
     ("candidates", "Candidates", ("candidates",)),
     ("alerts", "Alerts", ("alerts", "alert", "decided")),
     ("objects", "Objects", ("objects", "object")),
@@ -29,7 +29,7 @@ MENU = (
         "Conductor",
         ("conductor", "known_exposure", "claim_events", "add_exposures", "add_watch", "change_watch", "queue"),
     ),
-    ("docs", "Documentation", ("docs", "doc", "api")),
+    ("docs", "Docs", ("docs", "doc", "api")),
 )
 NEEDS = {"conductor": "conductor.view_knownexposure"}  # entries of the menu for people with a permission
 

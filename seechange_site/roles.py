@@ -76,7 +76,7 @@ def keep_roles(sender: Any, using: str, **options: Any) -> None:
     label = sender.label
     if label not in (*ARCHIVE, *PEOPLE) or not router.allow_migrate_model(using, Group):
         return
-    if "group" not in options["apps"].all_models["auth"]:  # the migrations of accounts were taken back
+    if "group" not in options.get("apps", apps).all_models["auth"]:  # the migrations of accounts were taken back
         return
     for role in NAMES:
         group, _ = Group.objects.using(using).get_or_create(name=role)

@@ -63,7 +63,8 @@ def plots_of(night: nights.Night) -> dict[str, object] | None:
         return 24 * (mjd - night.number)
 
     hours = padded([hour(row.exposure.mjd) for row in night.rows], part=0.04, least=0.5)
-    found: dict[str, object] = {}
+    strip = frame(hours, (0, 1), height=210, is_clock=True)
+    found: dict[str, object] = {"strip": [(row, strip.x.at(hour(row.exposure.mjd))) for row in night.rows]}
     if seeing:
         drawn: Frame = frame(hours, padded([value for *_, value in seeing]), height=210, is_clock=True)
         found["seeing"] = {

@@ -405,8 +405,17 @@ def calibrator(applied_to: ScienceImage | None = None, **fields: Any) -> Calibra
 
 FAKES = np.dtype([("x", "f8"), ("y", "f8"), ("mag", "f8"), ("flux", "f8"), ("host", "i4")])
 RECOVERY = np.dtype(
-    [("is_detected", "?"), ("is_kept", "?"), ("is_bad", "?"), ("x", "f8"), ("y", "f8"), ("flux", "f8")]
-    + [("flux_error", "f8"), ("snr", "f4"), ("score", "f4")]
+    [
+        ("is_detected", "?"),
+        ("is_kept", "?"),
+        ("is_bad", "?"),
+        ("x", "f8"),
+        ("y", "f8"),
+        ("flux", "f8"),
+        ("flux_error", "f8"),
+        ("snr", "f4"),
+        ("score", "f4"),
+    ]
 )
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from conductor.errors import StillThere
 from conductor.models import ClaimEvent, PipelineWorker
+from conductor.services.turns import in_turn
 
 ALIVE = 90.0  # s since the last heartbeat; a launcher sends one every 15 s
 
@@ -43,6 +43,6 @@ def remove(worker: PipelineWorker, *, actor: str, reason: str = "") -> None:
     silent = (timezone.now() - worker.last_heartbeat).total_seconds()
     if silent < ALIVE:
         raise StillThere(worker=str(worker), seconds=round(silent))
-    with transaction.atomic():
+    with in_turn():
         ClaimEvent.about(f"worker {worker}", "removed", actor=actor, reason=reason)
         forget(worker)

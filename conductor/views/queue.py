@@ -43,10 +43,16 @@ def queue(request: HttpRequest) -> HttpResponse:
         {
             "form": form,
             "page": page,
-            "tasks": [(task, reasons.get(task.pk, "")) for task in tasks],
+            "tasks": [(task, *parts(reasons.get(task.pk, ""))) for task in tasks],
             "waiting": reading.described(reading.in_queue()[:SHOWN]),
             "numbers": reading.numbers(),
             "clusters": reading.clusters(),
             "asked": any(wanted.values()),
         },
     )
+
+
+def parts(reason: str) -> tuple[str, str]:
+    """What a reason says in one line, and its traceback where it has one."""
+    said, traceback, rest = reason.partition(" : Traceback (most recent call last):")
+    return said, f"{traceback.removeprefix(' : ')}{rest}"

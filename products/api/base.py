@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from django.db.models import QuerySet
 from rest_framework.exceptions import ValidationError
+from rest_framework.generics import get_object_or_404
 from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
 from rest_framework.request import Request
 from rest_framework.viewsets import GenericViewSet
 
+from products.api.parameters import ALWAYS, refuse_others
 from products.selectors.tags import DEFAULT, ChosenTag, tag_or_usual
 
 
@@ -43,3 +46,26 @@ def tag_of(request: Request) -> ChosenTag:
 
 class ReadView(ListModelMixin, RetrieveModelMixin, ArchiveView):
     """A list and one row of it."""
+
+
+class ProductView(ReadView):
+    """Products of the tag; one that is asked for by its id may be of any tag."""
+
+    ordering: ClassVar[list[str]] = ["-created_at"]
+    ordering_fields = ("created_at",)
+    lookup_value_regex = "[0-9a-fA-F-]{32,36}"
+
+    def everything(self) -> QuerySet:
+        """The rows of all tags."""
+        raise NotImplementedError
+
+    def get_queryset(self) -> QuerySet:
+        """Those of the tag in a list."""
+        return self.everything() if self.detail else self.tag.narrow(self.everything())
+
+    def get_object(self) -> Any:
+        """The row with the id; filters are for lists."""
+        refuse_others(self.request, ALWAYS | set(self.extra_parameters))
+        found = get_object_or_404(self.get_queryset(), pk=self.kwargs["pk"])
+        self.check_object_permissions(self.request, found)
+        return found

@@ -16,7 +16,6 @@ from rest_framework.response import Response
 from products.api.base import ReadView
 from products.filters.base import ArchiveFilter, ChoiceFilter, DateFilter, TextFilter
 from products.models import Label
-from products.selectors.candidates import measured
 from products.services.labelling import say
 
 MOST_AT_ONCE = 500
@@ -80,7 +79,7 @@ class LabelView(DestroyModelMixin, ReadView):
     def get_queryset(self) -> QuerySet[Label]:
         """Those of measurements under the tag."""
         rows = Label.objects.select_related("person", "measurement__measurement_set")
-        return rows.filter(measurement__in=measured(self.tag).order_by().values("pk")) if self.tag.ids else rows
+        return self.tag.narrow(rows, "measurement__measurement_set__provenance")
 
     @extend_schema(request=SayingSerializer, responses={201: LabelledSerializer})
     def create(self, request: Request) -> Response:

@@ -21,7 +21,7 @@ from products.errors import ArchiveError
 from products.filters.base import ArchiveFilter, FloatFilter, TextFilter
 from products.filters.measurements import MeasurementFilter
 from products.models import DeepScore, Measurement
-from products.selectors.candidates import DIFFERENCE, measured, scorer_of, source, with_score, with_source
+from products.selectors.candidates import DIFFERENCE, loaded, measured, scorer_of, source, with_score, with_source
 from products.stamps import Stamps
 
 PLANES = {"new": "new", "ref": "reference", "reference": "reference", "diff": "difference", "difference": "difference"}
@@ -91,11 +91,9 @@ class MeasurementSerializer(serializers.ModelSerializer):
     @extend_schema_field(serializers.DictField(child=serializers.URLField()))
     def get_stamps(self, row: Measurement) -> dict[str, str]:
         """Addresses of PNGs."""
-        request = self.context.get("request")
-        return {
-            plane: reverse("api-stamp", args=[row.pk, plane, "png"], request=request)
-            for plane in ("new", "ref", "diff")
-        }
+        if not hasattr(self, "_list"):  # once a page: an address made from its pattern takes long
+            self._list = reverse("api-measurement-list", request=self.context.get("request"))
+        return {plane: f"{self._list}{row.pk}/stamps/{plane}.png" for plane in ("new", "ref", "diff")}
 
 
 class FullMeasurementSerializer(MeasurementSerializer):
@@ -114,9 +112,7 @@ class InTwoSteps:
     def paginate_queryset(self, queryset: QuerySet[Measurement]) -> list[Measurement]:
         """The rows of the page."""
         narrow = super().paginate_queryset(queryset.only("mjd", "snr", "ra", "dec", "created_at"))
-        rows = with_score(with_source(Measurement.objects.filter(pk__in=[row.pk for row in narrow])), self.tag)
-        found = rows.in_bulk()
-        return [found[row.pk] for row in narrow]
+        return loaded([row.pk for row in narrow], self.tag)
 
 
 class MeasurementView(InTwoSteps, ReadView):

@@ -22,7 +22,7 @@ from products.filters.measurements import MeasurementFilter
 from products.filters.objects import ObjectFilter
 from products.models import Image, Measurement, Object
 from products.selectors import lightcurves
-from products.selectors.candidates import measured, with_score, with_source
+from products.selectors.candidates import loaded, measured
 from products.selectors.exposures import images_covering
 
 NAME = OpenApiParameter("name", str, OpenApiParameter.PATH, description="Name of the object.")
@@ -170,14 +170,13 @@ class ConeView(ArchiveView):
             row.separation_arcsec = float(sky.separation(*place, row.ra, row.dec)) * 3600
         keys = measured(self.tag).within(*place, radius).order_by("haversine").values_list("pk", flat=True)
         keys = list(keys[: MOST_IN_CONE + 1])
-        rows = with_score(with_source(Measurement.objects.filter(pk__in=keys[:MOST_IN_CONE])), self.tag).in_bulk()
         kinds = (Image.Kind.SCIENCE, Image.Kind.COADD, Image.Kind.DIFFERENCE)
         fields = ("pk", "kind", "exposure__name", "section", "filter", "mjd")
         images = images_covering(self.tag.narrow(Image.objects.filter(kind__in=kinds)), *place, *fields)
         found = {
             "ra": place[0], "dec": place[1], "radius": radius, "objects": objects[:MOST_IN_CONE],
             "truncated": max(map(len, (objects, keys, images))) > MOST_IN_CONE,
-            "measurements": [rows[key] for key in keys[:MOST_IN_CONE]],
+            "measurements": loaded(keys[:MOST_IN_CONE], self.tag),
             "images": [row | {"id": row["pk"], "exposure": row["exposure__name"]} for row in images[:MOST_IN_CONE]],
         }  # fmt: skip
         return Response(self.get_serializer(found).data)

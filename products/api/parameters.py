@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
@@ -19,6 +20,16 @@ from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
 ALWAYS = frozenset({"tag", "sort", "cursor", "page_size", "format"})
+
+
+def refuse_others(request: Request, known: AbstractSet[str]) -> None:
+    """400 that names every parameter that is not `known`."""
+    if unknown := sorted(set(request.query_params) - known):
+        listed = ", ".join(sorted(known - {"format"}))
+        raise ValidationError({name: [f"there is no such parameter; there are {listed}"] for name in unknown})
+
+
+SWITCH = {"true": True, "1": True, "false": False, "0": False}
 
 
 class Pages(BasePagination):
@@ -73,12 +84,7 @@ class Pages(BasePagination):
         ]
 
     def _size(self, request: Request) -> int:
-        asked = request.query_params.get("page_size")
-        if asked is None:
-            return self.page_size
-        if not (asked.isascii() and asked.isdigit() and len(asked) < 6 and 1 <= int(asked) <= self.largest):
-            raise ValidationError({"page_size": [f"a whole number from 1 to {self.largest}"]})
-        return int(asked)
+        return whole_number(request, "page_size", self.page_size, 1, self.largest)
 
     def _cursor(self, row: Any) -> str:
         value = getattr(row, self.name)
@@ -110,9 +116,7 @@ class StrictFilters(DjangoFilterBackend):
         known = ALWAYS | set(getattr(view, "extra_parameters", ()))
         if (declared := self.get_filterset_class(view, queryset)) is not None:
             known |= set(declared.base_filters)
-        if unknown := sorted(set(request.query_params) - known):
-            listed = ", ".join(sorted(known - {"format"}))
-            raise ValidationError({name: [f"there is no such parameter; there are {listed}"] for name in unknown})
+        refuse_others(request, known)
         filters = self.get_filterset(request, queryset, view)
         if filters is None:
             return queryset
@@ -144,3 +148,21 @@ class StrictOrdering(OrderingFilter):
         return (
             [{"name": self.ordering_param, "in": "query", "schema": schema, "description": described}] if known else []
         )
+
+
+def boolean(request: Request, name: str) -> bool:
+    """A switch of the address: true, false, 1 or 0; false where it is missing."""
+    asked = request.query_params.get(name, "false").lower()
+    if asked not in SWITCH:
+        raise ValidationError({name: ["true or false"]})
+    return SWITCH[asked]
+
+
+def whole_number(request: Request, name: str, default: int, low: int, high: int) -> int:
+    """A whole number of the address within limits."""
+    asked = request.query_params.get(name)
+    if asked is None:
+        return default
+    if not (asked.isascii() and asked.isdigit() and len(asked) < 12 and low <= int(asked) <= high):
+        raise ValidationError({name: [f"a whole number from {low} to {high}"]})
+    return int(asked)

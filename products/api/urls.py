@@ -7,18 +7,28 @@ from rest_framework.routers import SimpleRouter
 
 from products.api import (
     alerts,
+    calibrations,
     exposures,
     fakes,
+    images,
     labels,
     measurements,
     objects,
     provenances,
     references,
+    reports,
+    sources,
     tags,
 )
 
 router = SimpleRouter()
 router.register("exposures", exposures.ExposureView, basename="api-exposure")
+router.register("images", images.ImageView, basename="api-image")
+router.register("source-lists", sources.SourceListView, basename="api-source-list")
+router.register("psfs", sources.PSFView, basename="api-psf")
+router.register("world-coordinates", calibrations.WorldCoordinatesView, basename="api-world-coordinates")
+router.register("zero-points", calibrations.ZeroPointView, basename="api-zero-point")
+router.register("reports", reports.ReportView, basename="api-report")
 router.register("measurements", measurements.MeasurementView, basename="api-measurement")
 router.register("scores", measurements.ScoreView, basename="api-score")
 router.register("labels", labels.LabelView, basename="api-label")

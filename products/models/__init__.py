@@ -21,7 +21,7 @@ from products.models.measurements import Measurement, MeasurementSet
 from products.models.objects import Object, ObjectName, ObjectPosition
 from products.models.provenance import CodeVersion, Provenance, ProvenanceTag, RefSet
 from products.models.references import Reference
-from products.models.reports import Report
+from products.models.reports import ProvenanceSet, Report
 from products.models.scores import DeepScore, DeepScoreSet
 from products.models.sources import PSF, Background, Detections, SourceList
 
@@ -55,6 +55,7 @@ __all__ = [
     "ObjectName",
     "ObjectPosition",
     "Provenance",
+    "ProvenanceSet",
     "ProvenanceTag",
     "RefSet",
     "Reference",

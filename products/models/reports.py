@@ -2,9 +2,36 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+from typing import Any, Self
+
 from django.db import models
 
 from products.models.base import Identified
+
+
+class ProvenanceSet(models.Model):
+    """The provenances of one attempt; all attempts of one configuration share a row, so there are few.
+
+    They say in SQL which attempts belong to a tag.
+    """
+
+    key = models.CharField(max_length=20, primary_key=True, editable=False, help_text="Hash of the members.")
+    members = models.JSONField(help_text="Provenance ids, sorted.")
+
+    def __str__(self) -> str:
+        return f"{len(self.members)} provenances {self.key[:8]}"
+
+    @classmethod
+    def of(cls, ids: Any) -> Self | None:
+        """The row of these provenances, made where it is missing; None without any."""
+        members = sorted(set(ids))
+        if not members:
+            return None
+        digest = hashlib.sha256(" ".join(members).encode()).digest()
+        key = base64.b32encode(digest).decode()[:20]
+        return cls.objects.get_or_create(key=key, defaults={"members": members})[0]
 
 
 class Report(Identified):
@@ -35,6 +62,15 @@ class Report(Identified):
     node = models.CharField(max_length=100, blank=True, help_text="Machine that did the work.")
     tag = models.CharField(max_length=100, blank=True, db_index=True, help_text="Provenance tag of the run.")
     provenances = models.JSONField(default=dict, help_text="Step to provenance id.")
+    provenance_set = models.ForeignKey(
+        ProvenanceSet,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="reports",
+        help_text="The same without the names of the steps.",
+    )
     plan = models.JSONField(
         default=list,
         blank=True,
@@ -52,12 +88,30 @@ class Report(Identified):
 
     class Meta:
         ordering = ["-started_at"]
-        indexes = [models.Index(fields=["exposure", "section", "-started_at"], name="report_latest")]
+        indexes = [
+            models.Index(fields=["exposure", "section", "-started_at"], name="report_latest"),
+            # What decides the state of an exposure and counts reports, without a look at the rows, which are long.
+            models.Index(
+                fields=["exposure", "section", "attempt", "state", "tag", "provenance_set", "cluster", "node"],
+                name="report_states",
+            ),
+            models.Index(fields=["error_type", "error_step"], name="report_errors"),
+        ]
+
+    def save(self, *args: Any, **options: Any) -> None:
+        if options.get("update_fields") is None:
+            self.provenance_set = ProvenanceSet.of(self.provenances.values())
+        super().save(*args, **options)
 
     @property
     def seconds(self) -> float:
         """Time of all steps, seconds."""
         return sum(step["seconds"] for step in self.steps)
+
+    @property
+    def took(self) -> float | None:
+        """Time from its beginning to its end, seconds."""
+        return (self.finished_at - self.started_at).total_seconds() if self.finished_at else None
 
     @property
     def reached(self) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Case, Count, Exists, F, FilteredRelation, FloatField, OuterRef, Q, QuerySet, Value, When
 
@@ -13,6 +14,7 @@ from products.selectors.tags import ChosenTag
 
 DIFFERENCE = "measurement_set__cutouts__sources__image"
 TO_EXPOSURE = f"{DIFFERENCE}__exposure"
+OF_SET = TO_EXPOSURE.removeprefix("measurement_set__")
 LARGE = (
     f"{DIFFERENCE}__wcs",
     f"{DIFFERENCE}__corners",
@@ -121,6 +123,17 @@ def ordered(rows: QuerySet[Measurement], sort: str, tag: ChosenTag) -> QuerySet[
     return rows.order_by(f"-{name}" if down else name, "pk")
 
 
+def loaded(keys: Sequence[UUID], tag: ChosenTag) -> list[Measurement]:
+    """The measurements in this order with score, object and source; what those of one image share is read once."""
+    rows = with_score(Measurement.objects.filter(pk__in=keys).select_related("object"), tag).in_bulk()
+    sets = MeasurementSet.objects.select_related(OF_SET, f"{OF_SET.removesuffix('__exposure')}__zero_point")
+    sets = sets.defer(*(name.removeprefix("measurement_set__") for name in LARGE))
+    found = sets.in_bulk({row.measurement_set_id for row in rows.values()})
+    for row in rows.values():
+        row.measurement_set = found[row.measurement_set_id]
+    return [rows[key] for key in keys]
+
+
 class InOrder(Sequence):
     """Rows for pages: only ids are counted and sorted, what a page shows of them is read for that page alone."""
 
@@ -131,9 +144,7 @@ class InOrder(Sequence):
         return self.count_
 
     def __getitem__(self, part: slice) -> list[Measurement]:
-        keys = list(self.rows.values_list("pk", flat=True)[part])
-        found = with_score(with_source(Measurement.objects.filter(pk__in=keys)), self.tag).in_bulk()
-        return [found[key] for key in keys]
+        return loaded(list(self.rows.values_list("pk", flat=True)[part]), self.tag)
 
 
 @dataclass

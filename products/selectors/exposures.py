@@ -6,17 +6,17 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 import numpy as np
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import QuerySet, Sum
 
 from products import sky
 from products.models import PSF, Exposure, Image, MeasurementSet, Object, Report, ZeroPoint
+from products.selectors.states import OF_MEASUREMENTS, OF_ZERO_POINT, latest_attempts
 from products.selectors.tags import ChosenTag
 
-OF_ZERO_POINT = "world_coordinates__sources__image__exposure"
-OF_MEASUREMENTS = "cutouts__sources__image__exposure"
 NOT_LISTED = ("header", "companions", "description")
 
 
@@ -24,7 +24,7 @@ def overall(states: Iterable[str]) -> str:
     """The state of a whole exposure from those of its CCDs."""
     found = set(states)
     if not found:
-        return "ready"
+        return "waiting"
     if "running" in found:
         return "running"
     return next(iter(found)) if len(found) == 1 else "partial"
@@ -36,7 +36,7 @@ class ExposureRow:
 
     exposure: Exposure
     states: dict[str, str] = field(default_factory=dict)  # section → state
-    errors: Counter[str] = field(default_factory=Counter)
+    failures: dict[str, str] = field(default_factory=dict)  # section → error
     seeing: float | None = None
     limits: dict[str, float] = field(default_factory=dict)  # filter → mag
     detected: int | None = None
@@ -46,6 +46,16 @@ class ExposureRow:
     def state(self) -> str:
         """State of the whole."""
         return overall(self.states.values())
+
+    @property
+    def errors(self) -> Counter[str]:
+        """How many CCDs each error stopped."""
+        return Counter(self.failures.values())
+
+    @property
+    def tried(self) -> int:
+        """CCDs that were tried."""
+        return len(self.states)
 
     @property
     def done(self) -> int:
@@ -60,7 +70,7 @@ class ExposureRow:
     @property
     def progress(self) -> str:
         """`30 of 32`."""
-        return f"{self.done} of {len(self.states)}"
+        return f"{self.done} of {self.tried}"
 
     @property
     def filters(self) -> list[str]:
@@ -83,28 +93,6 @@ class ExposureRow:
         ]
 
 
-def search(tag: ChosenTag, wanted: dict) -> QuerySet[Exposure]:
-    """Exposures that match cleaned search fields: name, start and end (MJD), target, filter, project, position."""
-    rows = tag.narrow(Exposure.objects.defer(*NOT_LISTED))
-    if text := wanted.get("name"):
-        rows = rows.filter(name__icontains=text)
-    if text := wanted.get("target"):
-        rows = rows.filter(target__icontains=text)
-    if wanted.get("start") is not None:
-        rows = rows.filter(mjd__gte=wanted["start"])
-    if wanted.get("end") is not None:
-        rows = rows.filter(mjd__lt=wanted["end"])
-    if wanted.get("filter"):
-        name = wanted["filter"]
-        rows = rows.filter(Q(filter=name) | Q(images__filter=name)).distinct()
-    if wanted.get("kind"):
-        rows = rows.filter(kind=wanted["kind"])
-    if place := wanted.get("position"):
-        covering = images_covering(tag.narrow(Image.objects.filter(kind=Image.Kind.SCIENCE)), *place, "exposure_id")
-        rows = rows.filter(pk__in={row["exposure_id"] for row in covering})
-    return rows
-
-
 def images_covering(rows: QuerySet[Image], ra: float, dec: float, *fields: str) -> list[dict]:
     """`fields` of the images whose footprint contains the position."""
     near = rows.filter(sky.cone(ra, dec, rows.reach())).order_by("mjd").values("corners", *fields)
@@ -122,21 +110,19 @@ def latest_reports(exposures: Iterable[UUID], tag: ChosenTag, *, light: bool = T
     """Exposure id → section → its latest attempt under the tag; `light` leaves out steps and details."""
     left_out = ("traceback", "error_details", "steps") if light else ("traceback", "error_details")
     found: dict[UUID, dict[str, Report]] = defaultdict(dict)
-    rows = Report.objects.filter(exposure__in=list(exposures)).exclude(section="").defer(*left_out)
-    for row in rows.order_by("started_at", "attempt"):
-        if tag.owns(row):
-            found[row.exposure_id][row.section] = row
+    for row in latest_attempts(tag).filter(exposure__in=list(exposures)).order_by("section").defer(*left_out):
+        found[row.exposure_id][row.section] = row
     return found
 
 
 def overview(exposures: Sequence[Exposure], tag: ChosenTag) -> list[ExposureRow]:
-    """Rows with states and figures; the number of queries does not grow with the number of exposures."""
+    """Rows with states and figures (means of their CCDs); the number of queries does not grow with their number."""
     rows = {exposure.pk: ExposureRow(exposure) for exposure in exposures}
     for key, reports in latest_reports(rows, tag).items():
         for section, report in reports.items():
             rows[key].states[section] = report.state
             if report.state == Report.State.FAILED:
-                rows[key].errors[f"{report.error_step or 'set-up'}: {report.error_message}"] += 1
+                rows[key].failures[section] = f"{report.error_step or 'set-up'}: {report.error_message}"
     seeing = defaultdict(list)
     psfs = tag.narrow(PSF.objects.filter(sources__image__exposure__in=rows))
     for key, pixels, scale in psfs.values_list(
@@ -145,7 +131,7 @@ def overview(exposures: Sequence[Exposure], tag: ChosenTag) -> list[ExposureRow]
         if scale:
             seeing[key].append(pixels * scale)
     for key, values in seeing.items():
-        rows[key].seeing = statistics.median(values)
+        rows[key].seeing = statistics.fmean(values)
     limits = defaultdict(lambda: defaultdict(list))
     points = tag.narrow(ZeroPoint.objects.filter(**{f"{OF_ZERO_POINT}__in": rows}, limiting_magnitude__isnull=False))
     for key, band, limit in points.values_list(
@@ -153,7 +139,7 @@ def overview(exposures: Sequence[Exposure], tag: ChosenTag) -> list[ExposureRow]
     ):
         limits[key][band].append(limit)
     for key, bands in limits.items():
-        rows[key].limits = {band: statistics.median(values) for band, values in sorted(bands.items())}
+        rows[key].limits = {band: statistics.fmean(values) for band, values in sorted(bands.items())}
     sets = tag.narrow(MeasurementSet.objects.filter(**{f"{OF_MEASUREMENTS}__in": rows}))
     for key, detected, kept in sets.values_list(OF_MEASUREMENTS).annotate(Sum("n_measured"), Sum("n_kept")):
         rows[key].detected, rows[key].kept = detected, kept
@@ -173,7 +159,7 @@ class CCDRow:
     @property
     def state(self) -> str:
         """State of its latest attempt."""
-        return self.report.state if self.report else "ready"
+        return self.report.state if self.report else "waiting"
 
     @property
     def ticks(self) -> list[tuple[str, str]]:
@@ -241,3 +227,25 @@ def neighbours(exposure: Exposure, tag: ChosenTag) -> tuple[str, str]:
     before = rows.filter(mjd__lt=exposure.mjd).order_by("-mjd").values_list("name", flat=True).first()
     after = rows.filter(mjd__gt=exposure.mjd).order_by("mjd").values_list("name", flat=True).first()
     return before or "", after or ""
+
+
+def nearest(rows: QuerySet[Exposure], wanted: dict[str, Any]) -> list[tuple[str, str]]:
+    """(sentence, name) of the exposures that come closest in time and on the sky to a search that found none."""
+    found = []
+    if (start := wanted.get("start")) is not None and (name := _first(rows.filter(mjd__lt=start).order_by("-mjd"))):
+        found.append(("The last one before that time is", name))
+    if (end := wanted.get("end")) is not None and (name := _first(rows.filter(mjd__gte=end).order_by("mjd"))):
+        found.append(("The first one after that time is", name))
+    if (place := wanted.get("position")) is not None:
+        science = list(rows.filter(kind=Exposure.Kind.SCIENCE).order_by().values_list("name", "ra", "dec"))
+        if science:
+            names, ra, dec = zip(*science)
+            away = sky.separation(*place, np.array(ra), np.array(dec))
+            closest = int(np.argmin(away))
+            side = sky.direction(*place, ra[closest], dec[closest])
+            found.append((f"The nearest centre of an exposure is {away[closest]:.1f}° to the {side}:", names[closest]))
+    return found
+
+
+def _first(rows: QuerySet[Exposure]) -> str | None:
+    return rows.values_list("name", flat=True).first()

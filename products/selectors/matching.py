@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import numpy as np
-from django.db.models import F, QuerySet
+from django.db.models import QuerySet
 
 from products.models import Measurement, MeasurementSet, Report
 from products.selectors.candidates import with_source
 from products.selectors.tags import ChosenTag
+from products.services.badness import batches
 
-MOST = 500  # CCDs, the newest that both tags have
+MOST = 200  # CCDs, the newest that both tags have
 SHOWN = 12  # detections that are shown of each kind
 IMAGE = "cutouts__sources__image"
 Place = tuple[UUID, float]  # object and middle of the exposure: one detection
+
+
+class Kept(NamedTuple):
+    """A measurement that passed every cut."""
+
+    magnitude: float | None
+    snr: float
 
 
 @dataclass(frozen=True)
@@ -64,15 +72,15 @@ def matched(a: ChosenTag, b: ChosenTag, wanted: dict[str, Any]) -> Matched:
     left, right = {ours[key] for key in common}, {theirs[key] for key in common}
     kept_a, kept_b = _kept(left), _kept(right)
     both = kept_a.keys() & kept_b.keys()
-    pairs = [(kept_a[place], kept_b[place]) for place in both if None not in (kept_a[place], kept_b[place])]
-    change = np.array([second - first for first, second in pairs])
+    pairs = [(kept_a[place].magnitude, kept_b[place].magnitude) for place in both]
+    change = np.array([second - first for first, second in pairs if None not in (first, second)])
     return Matched(
         ccds=len(common),
         is_limited=len(common) == MOST,
         same_products=left == right,
         both=len(both),
-        lost=_only(left, right, kept_a.keys() - both),
-        gained=_only(right, left, kept_b.keys() - both),
+        lost=_only({place: kept_a[place] for place in kept_a.keys() - both}, left, right),
+        gained=_only({place: kept_b[place] for place in kept_b.keys() - both}, right, left),
         median=float(np.median(change)) if len(change) else None,
         rms=float(np.std(change)) if len(change) else None,
     )
@@ -103,26 +111,25 @@ def _sets(tag: ChosenTag, wanted: dict[str, Any]) -> dict[tuple[UUID, str], UUID
     }
 
 
-def _kept(sets: Iterable[UUID]) -> dict[Place, float | None]:
+def _kept(sets: Iterable[UUID]) -> dict[Place, Kept]:
     rows = Measurement.objects.filter(measurement_set__in=list(sets), is_bad=False).order_by()
-    return {(thing, mjd): magnitude for thing, mjd, magnitude in rows.values_list("object", "mjd", "magnitude")}
+    return {(row[0], row[1]): Kept(*row[2:]) for row in rows.values_list("object", "mjd", "magnitude", "snr")}
 
 
-def _only(mine: set[UUID], others: set[UUID], places: set[Place]) -> OnlyOne:
+def _only(kept: dict[Place, Kept], mine: set[UUID], others: set[UUID]) -> OnlyOne:
     """What the other tag made of detections that it does not keep."""
     cut: dict[Place, list[str]] = {}
-    things = list({thing for thing, _ in places})
-    for start in range(0, len(things), 500):
-        rows = Measurement.objects.filter(measurement_set__in=list(others), object__in=things[start : start + 500])
-        for thing, mjd, failed in rows.filter(is_bad=True).order_by().values_list("object", "mjd", "failed_cuts"):
+    things = list({thing for thing, _ in kept})
+    for some in batches(things):
+        rows = Measurement.objects.filter(measurement_set__in=list(others), object__in=some, is_bad=True)
+        for thing, mjd, failed in rows.order_by().values_list("object", "mjd", "failed_cuts"):
             cut[thing, mjd] = failed
-    rows = Measurement.objects.filter(measurement_set__in=list(mine), is_bad=False)
-    newest = with_source(rows).filter(object__in=things[:500]).order_by(F("snr").desc())
-    shown = [row for row in newest[: 20 * SHOWN] if (row.object_id, row.mjd) in places][:SHOWN]
+    loudest = sorted(kept, key=lambda place: -kept[place].snr)[:SHOWN]
+    rows = Measurement.objects.filter(measurement_set__in=list(mine), object__in=[thing for thing, _ in loudest])
+    rows = [row for row in with_source(rows).order_by("-snr") if (row.object_id, row.mjd) in loudest]
 
     def reason(row: Measurement) -> str:
         failed = cut.get((row.object_id, row.mjd))
         return "not detected" if failed is None else f"cut: {', '.join(failed).replace('_', ' ')}"
 
-    found = sum(place in cut for place in places)
-    return OnlyOne(len(places), found, [(row, reason(row)) for row in shown])
+    return OnlyOne(len(kept), sum(place in cut for place in kept), [(row, reason(row)) for row in rows])

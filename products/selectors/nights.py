@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -12,11 +12,12 @@ from django.utils import timezone
 
 from products.dates import mjd_of
 from products.models import Alert, Exposure, Measurement, Report
-from products.selectors.candidates import Candidate, candidates, with_score, with_source
+from products.selectors.candidates import Candidate, candidates, labelled, with_score, with_source
 from products.selectors.exposures import ExposureRow, overview
 from products.selectors.tags import ChosenTag
 
 STALE = timedelta(hours=1)
+OFTEN = 3  # exposures in which a CCD fails before somebody is told
 
 
 def night_of(mjd: float) -> int:
@@ -39,6 +40,7 @@ class Wanted:
     exposure: str = ""
     section: str = ""
     when: object = None
+    what: str = ""  # labels: it leads to the candidates
 
 
 @dataclass
@@ -58,19 +60,19 @@ class Night:
         return Counter(row.state for row in self.rows)
 
     @property
+    def last(self) -> float | None:
+        """MJD of the end of the last exposure."""
+        return max((row.exposure.mjd + row.exposure.exposure_time / 86400 for row in self.rows), default=None)
+
+    @property
+    def missing(self) -> int:
+        """CCDs that failed in exposures of which others came to the end."""
+        return sum(row.failed for row in self.rows if row.state == "partial")
+
+    @property
     def ccds(self) -> Counter[str]:
         """CCDs by state."""
         return Counter(state for row in self.rows for state in row.states.values())
-
-    @property
-    def exposures_with_failures(self) -> int:
-        """Exposures of which at least one CCD failed."""
-        return sum(row.failed > 0 for row in self.rows)
-
-    @property
-    def tried(self) -> int:
-        """CCDs that were tried."""
-        return self.ccds.total()
 
     @property
     def told(self) -> int:
@@ -114,6 +116,28 @@ def night(number: int, tag: ChosenTag, person: object) -> Night:
     return found
 
 
+def always_failing(found: Night) -> list[Wanted]:
+    """CCDs that came to the end in no exposure of the night, and in others of which it did."""
+    tries: dict[str, list[ExposureRow]] = defaultdict(list)
+    for row in found.rows:
+        for section in row.states:
+            tries[section].append(row)
+    wanted = []
+    for section, rows in sorted(tries.items()):
+        failed = [row.failures[section] for row in rows if section in row.failures]
+        if len(failed) == len(rows) >= OFTEN and any(row.done for row in rows):
+            (error, number), *_ = Counter(failed).most_common(1)
+            detail = f"all {len(rows)} exposures; {error}" + (f" ({number} times)" if number < len(rows) else "")
+            wanted.append(Wanted("failed", "came to the end in no exposure", detail, section=section))
+    return wanted
+
+
+def disputed(number: int) -> int:
+    """Measurements of the night of which people say different things."""
+    rows = Measurement.objects.filter(mjd__gte=number + 0.5, mjd__lt=number + 1.5)
+    return rows.filter(pk__in=labelled("disagree", "anybody", None)).count()
+
+
 def wants_a_human(found: Night) -> list[Wanted]:
     """Exposures with failed CCDs, work that seems to hang, alerts that did not go out."""
     wanted = []
@@ -125,6 +149,7 @@ def wants_a_human(found: Night) -> list[Wanted]:
             wanted.append(
                 Wanted("failed", text, f"{error} ({number} CCDs)" if number > 1 else error, row.exposure.name)
             )
+    wanted = [*always_failing(found), *wanted]
     old = timezone.now() - STALE
     hanging = Report.objects.filter(state=Report.State.RUNNING, started_at__lt=old).select_related("exposure")
     for report in hanging.only("section", "started_at", "node", "exposure__name")[:10]:
@@ -133,6 +158,9 @@ def wants_a_human(found: Night) -> list[Wanted]:
         wanted.append(
             Wanted("warn", "has been running for more than an hour", detail, name, report.section, report.started_at)
         )
+    if disagreed := disputed(found.number):
+        text = f"{disagreed} candidate{'s wait' if disagreed > 1 else ' waits'} for another opinion"
+        wanted.append(Wanted("warn", text, "people disagree", what="labels"))
     if dead := found.alerts.get(Alert.State.DEAD, 0):
         wanted.append(Wanted("failed", f"{dead} alerts cannot be sent", "`manage.py send_alerts` says why"))
     return wanted

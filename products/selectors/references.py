@@ -16,8 +16,9 @@ def references() -> QuerySet[Reference]:
     psfs = PSF.objects.filter(sources=OuterRef("zero_point__world_coordinates__sources")).order_by("-created_at")
     parts = Image.components.through.objects.filter(image_id=OuterRef(f"{IMAGE}"))
     number = parts.order_by().values("image_id").annotate(n=Count("pk")).values("n")
-    used = Image.objects.filter(reference=OuterRef("pk"), kind=Image.Kind.DIFFERENCE).order_by()
-    used = used.values("reference").annotate(n=Count("pk")).values("n")
+    # The kind is counted, not filtered by: SQLite would look through all differences for each reference.
+    made = Count("pk", filter=Q(kind=Image.Kind.DIFFERENCE))
+    used = Image.objects.filter(reference=OuterRef("pk")).order_by().values("reference").annotate(n=made).values("n")
     rows = Reference.objects.select_related(IMAGE).defer(*LARGE)
     seeing = ExpressionWrapper(F("psf_fwhm") * F(f"{IMAGE}__pixel_scale"), output_field=FloatField())
     return rows.annotate(psf_fwhm=Subquery(psfs.values("fwhm_pixels")[:1])).annotate(

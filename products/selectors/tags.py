@@ -5,14 +5,30 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
-from django.db.models import Count, Max, QuerySet
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import CharField, Count, F, Func, Max, Q, QuerySet
+from django.db.models.lookups import Exact, In
+from django.db.models.sql.compiler import SQLCompiler
 from django.http import HttpRequest
 
-from products.models import Provenance, ProvenanceTag, Report
+from products.models import Provenance, ProvenanceSet, ProvenanceTag, Report
 from products.models.base import Product
 
 DEFAULT = "current"
+
+
+class Beside(Func):
+    """A column that SQLite must not begin a search with: nearly every row fits, and other conditions leave fewer."""
+
+    arity = 1
+    template = "%(expressions)s"
+
+    def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any) -> tuple[str, Any]:
+        """With a plus in front, which leaves the value of a text as it is and hides the index."""
+        return self.as_sql(compiler, connection, template="+%(expressions)s", **context)
 
 
 @dataclass(frozen=True)
@@ -24,7 +40,17 @@ class ChosenTag:
 
     def narrow(self, rows: QuerySet, field: str = "provenance") -> QuerySet:
         """Only the rows whose provenance is in the tag."""
-        return rows.filter(**{f"{field}__in": self.ids}) if self.ids else rows
+        return rows.filter(In(Beside(F(field), output_field=CharField()), sorted(self.ids))) if self.ids else rows
+
+    @cached_property
+    def attempts(self) -> Q:
+        """Which attempts made products of this tag: those made under it, and those whose provenances it holds."""
+        if not self.ids:
+            return Q()
+        sets = ProvenanceSet.objects.values_list("key", "members")
+        held = [key for key, members in sets if self.ids.issuperset(members)]
+        of_sets = In(Beside(F("provenance_set"), output_field=CharField()), held) if held else Q(pk__in=[])
+        return Q(Exact(Beside(F("tag"), output_field=CharField()), self.name)) | Q(of_sets)
 
     def owns(self, report: Report) -> bool:
         """Whether an attempt made products of this tag."""

@@ -113,7 +113,7 @@ def _texts(
         found |= {
             "extraction": (f"{world.sources.n_sources} sources{seeing}{noise}", []),
             "astrocal": (f"{world.n_matches} stars; residual {world.rms:.3f}″ rms", []),
-            "photocal": (f"Zero point {point.zp:.2f} ± {point.zp_error:.2f} mag from {point.n_stars} stars{limit}", []),
+            "photocal": (f"Zero point {point.zp:.3f} ± {point.zp_error:.3f} mag from {point.n_stars} stars{limit}", []),
         }
     if difference:
         found["subtraction"] = (_subtracted(difference), [])
@@ -125,7 +125,9 @@ def _subtracted(difference: DifferenceImage) -> str:
     method = difference.provenance.parameters.get("method", {})
     name = method.get("name", "") if isinstance(method, dict) else method
     scatter = difference.score_std
-    return " ".join(filter(None, [str(name), scatter is not None and f"score of empty sky scatters by {scatter:.2f}"]))
+    return "; ".join(
+        filter(None, [str(name), scatter is not None and f"the score of empty sky scatters by {scatter:.2f}"])
+    )
 
 
 def _of_difference(
@@ -155,13 +157,13 @@ def _of_measurement(one: Covering, row: Measurement, place: Place) -> dict[str, 
 
     away = float(sky.separation(place.ra, place.dec, row.ra, row.dec)) * 3600
     magnitude = "" if row.magnitude is None else f", {row.magnitude:.2f} ± {row.magnitude_error:.2f} mag"
-    words = "all cuts passed" if not row.is_bad else ""
-    text = ". ".join(filter(None, [f"{row.object.name}, {away:.2f}″ away{magnitude}", words]))
+    words = "" if row.is_bad else f"; passed all {len(row.cuts)} cuts"
+    text = f"{row.object.name}, {away:.2f}″ away{magnitude}{words}"
     score = [["score", row.score, row.threshold, row.score >= row.threshold]] if row.score is not None else []
     told = "; ".join(f"{alert.stream}: {alert.get_state_display()} ({alert.pk})" for alert in one.alerts)
     return {
         "cutting": (f"stamps of {row.measurement_set.cutouts.size} × {row.measurement_set.cutouts.size} pixels", []),
-        "measuring": (text, [cut for cut in row.cuts if not cut[3]] or row.cuts[:1]),
+        "measuring": (text, [cut for cut in row.cuts if not cut[3]]),
         "scoring": ("" if score else "no score", score),
         "alerting": (told or told_nothing(one), []),
     }

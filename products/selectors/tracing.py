@@ -207,7 +207,7 @@ def verdict(trace: Trace) -> tuple[str, str]:
         text.format(counts[kind])
         for kind, text in (
             ("nothing", "{} saw nothing above the threshold"), ("stopped", "{} stopped on the way"),
-            ("unfinished", "{} had nothing to subtract"),
+            ("unfinished", "{} were not subtracted"),
         ) if counts.get(kind)
     ]  # fmt: skip
     more = f"{covered} the position; " + ", ".join([f"{len(seen)} detected something", *rest]) + "."

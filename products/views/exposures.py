@@ -1,18 +1,20 @@
-"""Exposures: the list, one with its CCDs, and the report of a CCD."""
+"""Exposures: the list, and one with its CCDs."""
 
 from __future__ import annotations
 
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from products.forms import ExposureSearch
-from products.models import Exposure, Provenance, Report
+from products.filters.exposures import ExposureFilter
+from products.models import Exposure, Report
 from products.selectors import exposures as selector
+from products.selectors import states
 from products.selectors.tags import ChosenTag, chosen_tag
-from products.selectors.trace import exposure_by_name, science_image
+from products.selectors.trace import exposure_by_name
 from products.views.focal_plane import focal_plane
-from products.views.paging import page_of
+from products.views.paging import ordering, page_of, sort_of
 
 SORTS = {
     "name": "name",
@@ -22,38 +24,52 @@ SORTS = {
     "airmass": "airmass",
     "project": "project",
 }
+FIGURES = ("seeing", "limit", "detected", "kept")  # sorted by only when asked: they are sums over CCDs
 
 
 @require_safe
 def exposure_list(request: HttpRequest) -> HttpResponse:
-    """Exposures by name, date, position, target and filter."""
+    """Exposures by what their headers say and what came of them."""
     tag = chosen_tag(request)
-    form, wanted = ExposureSearch.of(request.GET)
-    sort = request.GET.get("sort", "-mjd")
-    if sort.lstrip("-") not in SORTS:
-        sort = "-mjd"
-    rows = selector.search(tag, wanted).order_by(("-" if sort.startswith("-") else "") + SORTS[sort.lstrip("-")], "-pk")
-    page = page_of(request, rows, 25)
+    everything = tag.narrow(Exposure.objects.defer(*selector.NOT_LISTED))
+    found = ExposureFilter(request.GET, queryset=everything, request=request)
+    sort = sort_of(request, {*SORTS, *FIGURES}, "-mjd")
+    state, band = found.wanted.get("state", ""), found.wanted.get("filter", "")
+    choices = states.choices(in_order(found.without("state", "filter"), sort, tag), tag, state, band)
+    page = page_of(request, choices.keys, 25)
+    rows = everything.in_bulk(page.object_list)
     return render(
         request,
         "products/exposures.html",
         {
-            "form": form,
+            "form": found.form,
             "sort": sort,
             "page": page,
-            "rows": selector.overview(page.object_list, tag),
-            "total": tag.narrow(Exposure.objects.all()).count(),
-            "filters": sorted(
-                set(
-                    tag.narrow(Exposure.objects.exclude(filter=""))
-                    .order_by()
-                    .values_list("filter", flat=True)
-                    .distinct()
-                )
-            ),
-            "asked": any(value not in (None, "") for value in wanted.values()),
+            "rows": selector.overview([rows[key] for key in page.object_list], tag),
+            "total": everything.count(),
+            "states": [(name, choices.states[name], name == state) for name in states.STATES],
+            "filters": [
+                (name, choices.filters[name], name == band) for name in sorted({*choices.filters, band} - {""})
+            ],
+            "projects": names_of(everything, "project"),
+            "instruments": names_of(everything, "instrument"),
+            "asked": found.is_narrowed,
+            "nearest": [] if page.object_list else selector.nearest(everything, found.wanted),
         },
     )
+
+
+def in_order(rows: QuerySet[Exposure], sort: str, tag: ChosenTag) -> QuerySet[Exposure]:
+    """Sorted by a column of the table."""
+    name = sort.removeprefix("-")
+    if name in FIGURES:
+        return states.with_figures(rows, tag, name).order_by(*ordering(sort, name))
+    return rows.order_by(*ordering(sort, SORTS[name]))
+
+
+def names_of(rows: QuerySet[Exposure], field: str) -> list[str]:
+    """What stands in a column, each once."""
+    return list(rows.exclude(**{field: ""}).order_by(field).values_list(field, flat=True).distinct())
 
 
 def exposure_or_404(name: str, tag: ChosenTag) -> Exposure:
@@ -80,7 +96,6 @@ def exposure(request: HttpRequest, name: str) -> HttpResponse:
         {
             "exposure": found,
             "row": row,
-            "state": selector.overall(ccd.state for ccd in rows) if row.states else "ready",
             "ccds": rows,
             "plane": focal_plane(rows, by),
             "by": by,
@@ -88,49 +103,5 @@ def exposure(request: HttpRequest, name: str) -> HttpResponse:
             "after": after,
             "attempts": attempts.order_by("-started_at")[:100],
             "header": sorted(found.header.items()),
-        },
-    )
-
-
-@require_safe
-def report(request: HttpRequest, name: str, section: str) -> HttpResponse:
-    """What happened to a CCD: the latest attempt of the tag, or the one that the address asks for."""
-    tag = chosen_tag(request)
-    found = exposure_or_404(name, tag)
-    attempts = list(Report.objects.filter(exposure=found, section=section).order_by("-started_at"))
-    if not attempts:
-        raise Http404(f"{name} {section} has not been processed.")
-    asked = request.GET.get("attempt", "")
-    chosen = next((row for row in attempts if str(row.attempt) == asked), None)
-    if asked and chosen is None:
-        raise Http404(f"{name} {section} has no attempt {asked}.")
-    chosen = chosen or next((row for row in attempts if tag.owns(row)), attempts[0])
-    known = set(Provenance.objects.filter(pk__in=chosen.provenances.values()).values_list("pk", flat=True))
-    slowest = max((step.get("seconds") or 0 for step in chosen.steps), default=0) or 1
-    steps = [
-        {
-            **step,
-            "part": 100 * (step.get("seconds") or 0) / slowest,
-            "failed": step["name"] == chosen.error_step,
-            "provenance": chosen.provenances.get(step["name"], ""),
-        }
-        for step in chosen.steps
-    ]
-    return render(
-        request,
-        "products/report.html",
-        {
-            "exposure": found,
-            "section": section,
-            "has_image": science_image(found, section, tag) is not None,
-            "report": chosen,
-            "attempts": attempts,
-            "steps": steps,
-            "known": known,
-            "ticks": selector.ticks(chosen),
-            "cpu": sum(step.get("cpu_seconds") or 0 for step in chosen.steps),
-            "peak": max((step.get("peak_mb") or 0 for step in chosen.steps), default=None),
-            "unreached": [step for step in chosen.plan if step not in (*chosen.reached, chosen.error_step)],
-            "outside": chosen.error_step and chosen.error_step not in chosen.reached,
         },
     )

@@ -95,6 +95,7 @@ def viewer(request: HttpRequest, found: Image, tag: ChosenTag) -> dict[str, Any]
         shares = rendering.mask_shares(found)
     except (ArchiveError, OSError) as error:
         shares, trouble = [], str(error)
+    marks_on = set(request.GET.get("marks", "kept,cut").split(","))
     header = tree.world_coordinates.header if tree.world_coordinates else found.wcs
     return {
         "image": found,
@@ -108,16 +109,35 @@ def viewer(request: HttpRequest, found: Image, tag: ChosenTag) -> dict[str, Any]
         "chosen": chosen,
         "card": candidates.candidates([chosen], request.user)[0] if chosen else None,
         "shares": shares,
+        "layers": layers(tree),
+        "on": marks_on,
+        "masks_on": set(request.GET.get("masks", "").split(",")),
         "trouble": trouble,
         "sky": sky_grid(found, header),
         "lost": light_lost(tree),
         "badness": [bad_row(name, row) for name, row in tree.made if int(row.badness)],
         "cut_counts": cut_counts(tree),
         "pictured": pictured(found),
+        "factor": rendering.bin_factor(found),
+        "map": [round(96 * side / max(found.width, found.height)) for side in (found.width, found.height)],
         "seeing": tree.psf.fwhm_pixels * found.pixel_scale if tree.psf and found.pixel_scale else found.fwhm,
         "size": tree.cutouts.size if tree.cutouts else 51,
         "mark": max(6.0, 0.012 * max(found.width, found.height)),
     }
+
+
+def layers(tree: trace.Tree) -> list[tuple[str, str, str]]:
+    """(kind, words, how many) of the marks that the script loads when they are switched on."""
+    found = []
+    if tree.sources:
+        found.append(("stars", "PSF stars", f"{tree.sources.n_stars}"))
+    if tree.world_coordinates:
+        found.append(("catalog", "catalogue stars", f"{tree.world_coordinates.n_matches} used"))
+    if tree.fakes:
+        found.append(("fakes", "fakes", f"{tree.fakes.n_kept}/{tree.fakes.fake_set.n_fakes}"))
+    if tree.measurement_set and (lost := tree.measurement_set.n_measured - tree.measurement_set.n_saved) > 0:
+        found.append(("unsaved", "detected, not saved", f"{lost}"))
+    return found
 
 
 def light_lost(tree: trace.Tree) -> float | None:

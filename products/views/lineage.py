@@ -19,7 +19,7 @@ from products.selectors import lineage as selector
 from products.selectors.lineage import Lineage, Relative
 from products.views.graphs import Cell, Drawing, drawing_of
 
-LISTED = 12  # products of one kind and generation that are named in the table
+LISTED = 6  # products of one kind and generation that are named in the table
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 from django.core.paginator import Page, Paginator
+from django.db.models import F
+from django.db.models.expressions import OrderBy
 from django.http import HttpRequest
 
 LARGEST_SIZE = 200
@@ -18,3 +21,16 @@ def page_of(request: HttpRequest, rows: Any, size: int, pages: type[Paginator] =
     page = paginator.get_page(request.GET.get("page"))
     page.shown_pages = list(paginator.get_elided_page_range(page.number, on_each_side=1, on_ends=1))
     return page
+
+
+def sort_of(request: HttpRequest, known: Container[str], usual: str) -> str:
+    """The column to sort by that the address asks for, with a minus for descending; `usual` where it is not known."""
+    asked = request.GET.get("sort", usual)
+    return asked if asked.removeprefix("-") in known else usual
+
+
+def ordering(sort: str, field: str) -> list[OrderBy | str]:
+    """Sort by `field`, what has no value last; ties by id, so that pages do not overlap."""
+    down = sort.startswith("-")
+    first = F(field).desc(nulls_last=True) if down else F(field).asc(nulls_last=True)
+    return [first, "-pk"]

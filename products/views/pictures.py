@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import BinaryIO
 from uuid import UUID
 
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
@@ -11,19 +10,18 @@ from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_safe
 
 from products import rendering
-from products.calibrated_fits import calibrated_copy
+from products.downloads import fits_answer
 from products.errors import ArchiveError
 from products.models import Image, Measurement
 from products.models.files import FileBacked
-from products.selectors import trace
 from products.selectors.candidates import DIFFERENCE
 from products.selectors.tags import chosen_tag, product_models
 
-CALIBRATED = (Image.Kind.SCIENCE, Image.Kind.COADD)  # kinds that are calibrated after their file is written
-FOR_EVER = "public, max-age=31536000, immutable"
+FOR_EVER = "private, max-age=31536000, immutable"
 
 
-def _kept(response: HttpResponse) -> HttpResponse:
+def kept_for_ever(response: HttpResponse) -> HttpResponse:
+    """The same answer, which the browser of whoever asked may keep."""
     response["Cache-Control"] = FOR_EVER
     return response
 
@@ -36,7 +34,7 @@ def stamp(request: HttpRequest, key: UUID, plane: str) -> HttpResponse:
     rows = Measurement.objects.select_related(f"{DIFFERENCE}__zero_point__world_coordinates")
     row = get_object_or_404(rows, pk=key)
     try:
-        return _kept(HttpResponse(rendering.stamp_png(row, plane, _noise(request)), content_type="image/png"))
+        return kept_for_ever(HttpResponse(rendering.stamp_png(row, plane, _noise(request)), content_type="image/png"))
     except (ArchiveError, OSError) as error:
         raise Http404(f"The stamp cannot be shown: {error}.") from error
 
@@ -75,7 +73,7 @@ def _preview_path(image: Image, plane: str, stretch: str) -> Path:
 
 
 def _file(path: Path) -> HttpResponse:
-    return _kept(FileResponse(path.open("rb"), content_type="image/png"))
+    return kept_for_ever(FileResponse(path.open("rb"), content_type="image/png"))
 
 
 @require_safe
@@ -91,13 +89,6 @@ def fits_file(request: HttpRequest, key: UUID) -> FileResponse:
     if found is None or not found.filepath:
         raise Http404("There is no file of a product with this id.")
     try:
-        path = found.path()
-        content: BinaryIO = path.open("rb")
-        if request.GET.get("calibrated") and isinstance(found, Image):
-            image = Image.objects.get(pk=key)
-            if image.kind in CALIBRATED and (zero_point := trace.tree(image, chosen_tag(request)).zero_point):
-                content = calibrated_copy(path, zero_point)
-        kind = "avro" if path.suffix == ".avro" else "fits"
-        return FileResponse(content, as_attachment=True, filename=path.name, content_type=f"application/{kind}")
+        return fits_answer(found, chosen_tag(request), calibrated=bool(request.GET.get("calibrated")))
     except (ArchiveError, OSError) as error:
         raise Http404(f"The file cannot be sent: {error}.") from error

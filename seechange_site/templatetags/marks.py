@@ -10,6 +10,8 @@ from django.template.context import RequestContext
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
+from products.selectors.lineage import slug_of
+
 register = template.Library()
 
 BANDS = "ugrizy"
@@ -48,15 +50,10 @@ def band(name: str | None) -> SafeString:
     return format_html('<span class="band b-{0}" title="filter {1}">{2}{1}</span>', letter, name, svg)
 
 
-WORDS = {"ready": "not processed"}
-
-
 @register.simple_tag
 def chip(state: str, text: str = "") -> SafeString:
     """State as icon, word and loudness."""
-    return format_html(
-        '<span class="chip {0}">' + ICON.replace("{}", "{0}") + "{1}</span>", state, text or WORDS.get(state, state)
-    )
+    return format_html('<span class="chip {0}">' + ICON.replace("{}", "{0}") + "{1}</span>", state, text or state)
 
 
 @register.simple_tag
@@ -122,3 +119,9 @@ def trio(measurement: Any, scale: int = 2, pixel_scale: float | None = None, siz
     planes = ("new", "reference", "difference")
     shown = round(5 + bar, 1) if 0 < bar < 36 else 0
     return {"measurement": measurement, "k": enlarged(size, scale), "bar": shown, "size": size, "planes": planes}
+
+
+@register.filter
+def kind_slug(product: Any) -> str:
+    """The kind of a product in the address of its graph."""
+    return slug_of(product._meta.concrete_model)

@@ -53,10 +53,10 @@ keys.Enter = e => {
   location = items[at].dataset.href;
 };
 export function renew() { // rows came and went: stay at the same one
-  const key = items[at]?.dataset.key, was = items[at]?.matches("[aria-selected]");
+  const key = items[at]?.dataset.row, was = items[at]?.matches("[aria-selected]");
   items = found();
-  at = Math.max(0, items.findIndex(x => x.dataset.key === key));
-  if (was && items[at]?.dataset.key === key) mark(items[at], true);
+  at = Math.max(0, items.findIndex(x => x.dataset.row === key));
+  if (was && items[at]?.dataset.row === key) mark(items[at], true);
 }
 export const step = by => go(at + by);
 addEventListener("click", e => {

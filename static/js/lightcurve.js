@@ -82,6 +82,13 @@ function ends(u, from, to) {
   return range(all, .1);
 }
 
+function decimals(values) {
+  const step = values.length > 1 ? Math.abs(values[1] - values[0]) : 1;
+  let n = 0;
+  while (n < 6 && Math.abs(step * 10 ** n - Math.round(step * 10 ** n)) > 1e-6) n += 1;
+  return values.map(v => v.toFixed(n).replace("-", "−"));
+}
+
 function times() {
   const { points, limits } = shown(), all = [...points, ...limits].map(r => r[0]);
   return all.length ? range(all, .02) : [0, 1];
@@ -103,20 +110,20 @@ function make() {
   const first = asked.every(Number.isFinite) && asked[0] < asked[1] ? asked : times();
   plot = new uPlot({
     width: box.clientWidth - 16, height: Math.max(260, Math.min(400, innerHeight * .45)),
+    legend: { show: false },
     cursor: { points: { show: false }, drag: { x: true, y: false, uni: 20 }, y: false },
     scales: {
-      x: { time: false, range: (u, a, b) => (a === null ? first : [a, b]) },
+      x: { time: false, auto: false, min: first[0], max: first[1] },
       y: { dir: isFlux ? 1 : -1, range: u => ends(u, u.scales.x.min ?? first[0], u.scales.x.max ?? first[1]) },
     },
     axes: [
-      { ...line, grid: { show: false }, ticks: { stroke: colour("edge"), width: 1, size: 4 }, border: { show: true, stroke: colour("edge"), width: 1 }, label: "MJD (UTC, middle of the exposure)", labelSize: 22, size: 34, values: (u, v) => v.map(n => +n.toFixed(4)) },
-      { ...line, grid, ticks: { show: false }, label: isFlux ? "flux of the difference (μJy)" : "AB magnitude", labelSize: 20, size: 48 },
+      { ...line, grid: { show: false }, ticks: { stroke: colour("edge"), width: 1, size: 4 }, border: { show: true, stroke: colour("edge"), width: 1 }, label: "MJD (UTC, middle of the exposure)", labelSize: 22, size: 34, values: (u, v) => decimals(v) },
+      { ...line, grid, ticks: { show: false }, values: (u, v) => decimals(v), label: isFlux ? "flux of the difference (μJy)" : "AB magnitude", labelSize: 20, size: 48 },
     ],
     series: [{}, { show: true, paths: () => null, points: { show: false } }],
     hooks: {
       draw: [paint],
       setScale: [(u, key) => { if (key === "x" && plot) keep(u.scales.x.min, u.scales.x.max); }],
-      ready: [u => u.setScale("x", { min: first[0], max: first[1] })],
     },
   }, [x, x.map(() => 0)], box);
   // The scale of y follows what is in view, not the series, which only carries the times.

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 
 from tests.rows.archive import Archive, archive
 
@@ -77,9 +77,10 @@ class Page:
         options = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
         self.command("Emulation.setDeviceMetricsOverride", **options)
 
-    def log_in(self, name: str) -> None:
-        """Make an account and log in through the form."""
-        User.objects.create_user(name, password="a long password")
+    def log_in(self, name: str, *permissions: str) -> None:
+        """Make an account with these permissions (by codename) and log in through the form."""
+        person = User.objects.create_user(name, password="a long password")
+        person.user_permissions.set(Permission.objects.filter(codename__in=permissions))
         self.open("/login/")
         self.one("input[name=username]").send_keys(name)
         self.one("input[name=password]").send_keys("a long password")

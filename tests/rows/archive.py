@@ -54,11 +54,16 @@ class Archive:
             "report of a failure": f"/exposures/{self.name}/{FAILED}/report/",
             "reference": f"/images/{self.ccd.difference.reference.zero_point.image.pk}/",
             "candidates": "/candidates/?show=all",
+            "candidates in a range": "/candidates/?min_score=0.5&min_snr=6&label=none&alert=no&failed=narrow&show=all",
+            "labels": "/candidates/labels.csv",
+            "trace": f"/trace/?position={self.object}",
+            "trace of nothing": "/trace/?position=40+10",
             "alerts": "/alerts/",
             "alert": f"/alerts/{self.alert}/",
             "alert packet": f"/alerts/{self.alert}/packet.avro",
             "decisions": f"/measurements/{self.ccd.measurements[4].pk}/alerts/",
             "objects": "/objects/",
+            "objects in a cone": f"/objects/?position={self.object}&radius=60",
             "object": f"/objects/{self.object}/",
             "light curve": f"/objects/{self.object}/light_curve.csv",
             "provenances": "/provenance/",
@@ -77,6 +82,22 @@ class Archive:
             "pipeline": "/pipeline/",
             "step": "/pipeline/steps/subtraction/",
             "login": "/login/",
+        }
+
+    def endpoints(self) -> dict[str, str]:
+        """Endpoints of the REST API about candidates and objects, by name."""
+        row = self.ccd.measurements[0]
+        return {
+            "api measurements": "/api/v1/measurements/?min_score=0.1&sort=-snr",
+            "api measurement": f"/api/v1/measurements/{row.pk}/",
+            "api stamp": f"/api/v1/measurements/{row.pk}/stamps/diff.fits",
+            "api scores": "/api/v1/scores/",
+            "api labels": "/api/v1/labels/",
+            "api objects": "/api/v1/objects/",
+            "api object": f"/api/v1/objects/{self.object}/",
+            "api light curve": f"/api/v1/objects/{self.object}/light-curve/",
+            "api measurements of an object": f"/api/v1/objects/{self.object}/measurements/",
+            "api cone": f"/api/v1/cone-search/?position={self.object}&radius=60",
         }
 
     def conductor_addresses(self) -> dict[str, str]:

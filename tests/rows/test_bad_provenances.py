@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 import pytest
 
 from processing.datastore import DataStore
 from processing.errors import BadProvenance, MissingCalibrator
+from processing.outbox import claim
 from processing.pipeline import Pipeline
 from processing.providers import calibrator
-from products.models import Provenance, ScienceImage
+from products.models import Alert, Provenance, ScienceImage
 from products.selectors.provenances import bad_provenances
 from tests import factories
 
@@ -59,3 +62,12 @@ def test_a_calibration_frame_of_a_bad_provenance_is_passed_over():
     mark(row.image.provenance)
     with pytest.raises(MissingCalibrator):
         calibrator("bias", exposure, "N1", "general")
+
+
+def test_alerts_that_wait_are_not_sent_while_a_provenance_of_theirs_is_marked():
+    ccd = factories.full_ccd()
+    Alert.objects.update(state=Alert.State.PENDING)
+    mark(ccd.zero_point.provenance)
+    assert claim(Alert.objects.all(), uuid4(), at_most=10) == []
+    Provenance.objects.update(is_bad=False)
+    assert len(claim(Alert.objects.all(), uuid4(), at_most=10)) == Alert.objects.count() > 0

@@ -236,7 +236,7 @@ def test_a_wrong_watch_is_refused_and_the_field_named(
     assert said in page and Watch.objects.count() == 1
 
 
-def test_only_a_superuser_names_any_folder(client: Client, incoming: Path, tmp_path: Path) -> None:
+def test_only_staff_names_any_folder(client: Client, incoming: Path, tmp_path: Path) -> None:
     client.force_login(User.objects.create_superuser("root"))
     client.post(NEW_WATCH, {**WATCH, "argument-folder": str(tmp_path)})
     assert Watch.objects.get().arguments["folder"] == str(tmp_path)

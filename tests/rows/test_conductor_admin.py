@@ -51,7 +51,7 @@ def test_a_state_cannot_be_edited_and_a_priority_leaves_an_event(root):
     )
     row.refresh_from_db()
     assert (row.priority, row.through_step, row.state) == (8, "photocal", State.READY)
-    assert "priority = 8" in ClaimEvent.objects.latest("id").reason
+    assert "priority 0 → 8" in ClaimEvent.objects.latest("id").reason
 
 
 def test_what_somebody_holds_is_not_deleted(root):

@@ -133,7 +133,7 @@ def test_known_exposures_are_found_by_every_field(operator: User, text: Text, qu
     )
     rows += add("sdss", [other], actor="ada").new
     page = text(f"{PAGE}?{query}")
-    shown = {i for i, row in enumerate(rows) if f'data-key="{row.pk}"' in page}
+    shown = {i for i, row in enumerate(rows) if f'data-row="{row.pk}"' in page}
     assert shown == finds
 
 
@@ -141,7 +141,7 @@ def test_workers_and_errors_are_found_by_text(operator: User, text: Text) -> Non
     known(2)
     partial("WCS: <no match>")
     for query in ("q=here", "q=no match", "cluster=here", "error=no match"):
-        assert text(f"{PAGE}?{query}").count("data-key=") == 1, query
+        assert text(f"{PAGE}?{query}").count("data-row=") == 1, query
 
 
 def test_the_pills_count_what_fits_the_other_fields(operator: User, text: Text) -> None:
@@ -156,7 +156,7 @@ def test_the_pills_count_what_fits_the_other_fields(operator: User, text: Text) 
 def test_a_wrong_value_is_named_beside_its_field(operator: User, text: Text) -> None:
     known()
     page = text(f"{PAGE}?start=soon&state=gone&position=nowhere&nights=many")
-    assert "a date (2026-11-23) or an MJD" in page and "gone is not one of" in page and page.count("data-key=") == 1
+    assert "a date (2026-11-23) or an MJD" in page and "gone is not one of" in page and page.count("data-row=") == 1
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_the_server_sorts(operator: User, text: Text, sort: str, field: str) -> 
             priority=number * 7 % 5, target=f"T{number * 3 % 4}", attempt=number % 3
         )
     for sign in ("", "-"):
-        keys = re.findall(r'data-key="([^"]+)"', text(f"{PAGE}?sort={sign}{sort}"))
+        keys = re.findall(r'data-row="([^"]+)"', text(f"{PAGE}?sort={sign}{sort}"))
         values = [getattr(KnownExposure.objects.get(pk=key), field) for key in keys]
         assert values == sorted(values, reverse=bool(sign)), sign
 
@@ -184,7 +184,7 @@ def test_the_server_sorts(operator: User, text: Text, sort: str, field: str) -> 
 def test_pages_follow_each_other_without_gap_or_repetition(operator: User, text: Text) -> None:
     known(30)
     first, second = text(PAGE), text(f"{PAGE}?page=2")
-    keys = [re.findall(r'data-key="([^"]+)"', page) for page in (first, second)]
+    keys = [re.findall(r'data-row="([^"]+)"', page) for page in (first, second)]
     assert [len(found) for found in keys] == [25, 5] and len(set(keys[0] + keys[1])) == 30
     assert "1–25 of 30" in first and "page=2" in first
 
@@ -192,7 +192,7 @@ def test_pages_follow_each_other_without_gap_or_repetition(operator: User, text:
 def test_the_part_that_refreshes_is_the_table_alone_and_leads_to_whole_pages(operator: User, text: Text) -> None:
     known(30)
     part = text(f"{PAGE}?state=ready&part=table")
-    assert "<html" not in part and part.count("data-key=") == 25 and "data-live" in part
+    assert "<html" not in part and part.count("data-row=") == 25 and "data-live" in part
     assert 'id="pills"' in part and 'id="side"' in part
     assert "part=" not in part, "no link of it leads to a part"
     assert "state=ready&amp;page=2" in part
@@ -249,7 +249,7 @@ def test_a_known_exposure_is_found_by_identifier_where_one_instrument_has_it(
     assert client.get("/conductor/raw_9.fits/").status_code == 404
     known(instrument="sdss")
     answer = client.get("/conductor/raw_0000.fits/")
-    assert answer.status_code == 302 and text(answer.url).count("data-key=") == 2
+    assert answer.status_code == 302 and text(answer.url).count("data-row=") == 2
 
 
 def test_the_page_of_one_offers_only_what_its_state_allows(operator: User, text: Text) -> None:

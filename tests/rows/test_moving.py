@@ -110,7 +110,7 @@ def test_how_it_is_handed_out_can_be_changed_and_the_event_says_how():
     later = timezone.now() + datetime.timedelta(hours=1)
     row = move_one("change", row, actor="ada", priority=-3, not_before=later, through_step="photocal")
     assert (row.priority, row.not_before, row.through_step) == (-3, later, "photocal")
-    assert "priority = -3" in ClaimEvent.objects.latest("id").reason
+    assert "priority 0 → -3" in ClaimEvent.objects.latest("id").reason
     assert move_one("change", row, actor="ada", not_before=None).not_before is None
 
 

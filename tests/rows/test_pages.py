@@ -6,7 +6,7 @@ import re
 from uuid import uuid4
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
@@ -39,7 +39,7 @@ def text(client: Client):
 def test_every_page_answers_and_names_itself(site: Archive, text) -> None:
     for name, address in site.pages().items():
         page = text(address)
-        if name not in {"light curve", "step"}:
+        if name not in {"light curve", "labels", "step"}:
             assert "<title>" in page and page.count("<h1") == 1, name
             assert "None" not in page.replace("None yet", "").replace("None.", "").replace("None, of", ""), name
             assert ">nan" not in page and "NaN" not in page, name
@@ -85,7 +85,7 @@ def test_exposures_are_found_by_name_date_position_and_filter(site: Archive, tex
         ("position=35.5 -4.75", True), ("position=120 45", False), ("filter=r", True), ("filter=i", False),
         ("target=xmm", True), ("kind=bias", False),
     ):  # fmt: skip
-        assert (f'">{site.name}</a>' in text(f"/exposures/?{query}")) is finds, query
+        assert (f'data-href="/exposures/{site.name}/"' in text(f"/exposures/?{query}")) is finds, query
     assert other not in text("/exposures/?filter=r")
     assert "a date (2026-11-23) or an MJD" in text("/exposures/?start=soon")
 
@@ -266,10 +266,15 @@ def test_labels_need_a_log_in_and_belong_to_the_person(site: Archive, client: Cl
     address = reverse("label", args=[row.pk])
     assert client.post(address, {"verdict": "real"}).url.startswith("/login/") and not Label.objects.exists()
     assert 'class="verdicts"' not in text("/candidates/")
-    client.force_login(User.objects.create_user("ada"))
+    ada = User.objects.create_user("ada")
+    client.force_login(ada)
+    assert (
+        'class="verdicts"' not in text("/candidates/") and client.post(address, {"verdict": "real"}).status_code == 403
+    )
+    ada.user_permissions.add(Permission.objects.get(codename="add_label"))
     assert 'class="verdicts"' in text("/candidates/")
     assert client.post(address, {"verdict": "real", "next": "/candidates/"}).url == "/candidates/"
-    assert client.post(address, {"verdict": "bogus"}, HTTP_ACCEPT="application/json").json() == {"verdict": "bogus"}
+    assert client.post(address, {"verdict": "bogus"}, HTTP_ACCEPT="application/json").json()["verdict"] == "bogus"
     assert Label.objects.get().verdict == "bogus"
     assert client.post(address, {"verdict": "maybe"}).status_code == 400
     assert client.get(address).status_code == 405
@@ -285,6 +290,8 @@ def test_what_is_not_there_is_a_404_that_says_so(site: Archive, client: Client) 
         (f"/exposures/{site.name}/N1/report/?attempt=77", "has no attempt 77"),
         ("/objects/nothing/", "There is no object called nothing."),
         ("/objects/nothing/light_curve.csv", "There is no object called nothing."),
+        (f"/objects/{site.object}/light_curve.doc", "There is no format"),
+        ("/candidates/labels.doc", "There is no format"),
         ("/provenance/NOTHING/", ""),
         ("/provenance/tags/nothing/", "There is no tag called nothing."),
         ("/pipeline/steps/nothing/", "there are: "),

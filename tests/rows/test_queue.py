@@ -81,6 +81,7 @@ def test_attempts_are_counted_when_a_task_is_handed_out_and_end():
 @pytest.mark.parametrize(
     ("payload", "why"),
     [("nonsense", "another SECRET_KEY"), (SignedPackage.dumps({"func": 1}) + "x", "another SECRET_KEY")],
+    ids=["nonsense", "signed and changed"],  # a signature holds the time, and no two processes would agree on a name
 )
 def test_a_payload_that_was_not_signed_here_is_noted_and_gone(payload, why):
     OrmQ.objects.create(key=Conf.CLUSTER_NAME, payload=payload, lock=timezone.now())

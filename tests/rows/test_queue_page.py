@@ -81,7 +81,8 @@ def test_a_failed_task_says_why_and_a_traceback_can_be_unfolded(viewer):
     task("bug", success=False, result="no star : Traceback (most recent call last):\n  File <x>")
     text = viewer.get(PAGE).content.decode()
     assert "the process that ran it was lost 3 times" in text
-    assert "<summary>no star : Traceback (most recent call last):</summary>" in text
+    assert "<summary>no star</summary>" in text
+    assert "Traceback (most recent call last):" in text
     assert "File &lt;x&gt;" in text
     assert "2 failed, 0 done and kept" in text
 
@@ -112,7 +113,7 @@ def test_it_is_filtered_by_name_and_state_and_turned_by_page(viewer):
     assert len(viewer.get(PAGE).context["tasks"]) == 25
     assert len(viewer.get(PAGE, {"page": 2}).context["tasks"]) == 5
     assert len(viewer.get(PAGE, {"state": "failed", "size": 50}).context["tasks"]) == 10
-    assert [item.name for item, _ in viewer.get(PAGE, {"name": "night 29"}).context["tasks"]] == ["night 29"]
+    assert [item.name for item, *_ in viewer.get(PAGE, {"name": "night 29"}).context["tasks"]] == ["night 29"]
     assert viewer.get(PAGE, {"state": "nonsense", "name": "\0", "page": "x"}).status_code in (200, 400)
 
 

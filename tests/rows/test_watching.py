@@ -283,7 +283,7 @@ def test_files_are_added_moved_and_followed_from_the_command_line(folder, capsys
     call_command("known_exposures", "list", state=["held"])
     call_command("known_exposures", "history", "one.fits")
     said = capsys.readouterr().out
-    assert "1 held" in said and "clouds" in said and "priority = 5" in said
+    assert "1 held" in said and "clouds" in said and "priority 2 → 5" in said
     call_command("known_exposures", "ready", "one.fits")
     row = KnownExposure.objects.get()
     assert (row.state, row.priority, row.not_before) == (State.READY, 5, None)

@@ -23,7 +23,7 @@ PAUSE, AFTER_LOSS = 1.0, 10.0  # s between two looks at what is due; more while 
 ABOUT = """Look through folders and archives for new exposures, again and again, and make them known.
 
 A watch has a name, an instrument, search arguments (here, in the admin or by the REST API) and an interval. It runs
-until it is stopped; several such processes do not get into each other's way. With a queue (`manage.py qcluster`)
+until it is stopped; several such processes do not get into each other's way. With a queue (`manage.py cluster`)
 none is needed.
 
 examples:
