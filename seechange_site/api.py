@@ -102,13 +102,14 @@ def document_errors(result: dict[str, Any], generator: Any, request: Any, public
         "503": "The database cannot be reached.",
     }
     opened = {(one.method.lower(), WITHOUT_NAMES.sub("{}", one.path)): one for one in endpoints()}
+    changing = {"409": "Not in this state; somebody else was first.", "413": "The body is too large."}
     for path, operations in result["paths"].items():
         for method, operation in operations.items():
             if one := opened.get((method, WITHOUT_NAMES.sub("{}", path))):
                 who = f" and the permission `{one.permission}`" if one.permission else ""
                 words = f"Needs the scope `{one.scope}`{who}."
                 operation["description"] = f"{operation.get('description', '')}\n\n{words}".strip()
-            for code, meaning in meanings.items():
+            for code, meaning in (meanings if method == "get" else meanings | changing).items():
                 operation["responses"].setdefault(code, {"description": meaning, "content": content})
     return json.loads(json.dumps(result, default=str))
 

@@ -40,5 +40,5 @@ urlpatterns = [
     path("", include(router.urls)),
     *(pattern for app in APPS for pattern in app.urlpatterns),
     path("schema/", Document.as_view(), name="api-schema"),
-    re_path(r"^.*$", Nowhere.as_view()),
+    re_path(r"^[\s\S]*$", Nowhere.as_view()),
 ]

@@ -47,7 +47,7 @@ class RefSetFilter(ArchiveFilter):
     """Sets of references by name."""
 
     name = TextFilter(lookup_expr="icontains", label="name")
-    provenance = TextFilter(field_name="provenance_id", lookup_expr="startswith", label="provenance")
+    provenance = TextFilter(field_name="provenance__id", lookup_expr="startswith", label="provenance")
 
     class Meta:
         model = RefSet

@@ -102,7 +102,7 @@ def _methods(callback: Any) -> tuple[str, ...]:
     written = getattr(callback, "actions", None) or [
         name for name in ("get", "post", "put", "patch", "delete") if hasattr(view, name)
     ]
-    return tuple(method.upper() for method in written if method != "head")
+    return tuple(method.upper() for method in written if method != "head" and method in view.http_method_names)
 
 
 def _patterns(patterns: Any, prefix: str = "", places: tuple[str, ...] = ()) -> Iterator[tuple]:
