@@ -185,7 +185,8 @@ class WatchView(Refusals, CreateModelMixin, UpdateModelMixin, DestroyModelMixin,
     write_scope = "ingest"
     http_method_names = ["get", "post", "patch", "delete", "head", "options"]
     permissions = {
-        "create": "conductor.add_watch", "update": "conductor.change_watch", "partial_update": "conductor.change_watch", "look": "conductor.change_watch",
+        "create": "conductor.add_watch", "update": "conductor.change_watch",
+        "partial_update": "conductor.change_watch", "look": "conductor.change_watch",
         "destroy": "conductor.delete_watch",
     }  # fmt: skip
     lookup_value_regex = "[0-9]{1,18}"
