@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='pipelineworker',
             name='ended_at',
-            field=models.DateTimeField(blank=True, help_text='UTC, when it said that it ends, or was taken from the list; kept for its name.', null=True),
+            field=models.DateTimeField(blank=True, help_text='UTC, when it said that it ends or was taken from the list.', null=True),
         ),
     ]

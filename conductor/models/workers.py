@@ -16,7 +16,7 @@ class PipelineWorker(models.Model):
     started_at = models.DateTimeField(db_default=Now(), help_text="UTC, when this launcher registered.")
     last_heartbeat = models.DateTimeField(db_default=Now(), db_index=True, help_text="UTC, when it was heard of last.")
     ended_at = models.DateTimeField(
-        null=True, blank=True, help_text="UTC, when it said that it ends, or was taken from the list; kept for its name."
+        null=True, blank=True, help_text="UTC, when it said that it ends or was taken from the list."
     )
 
     class Meta:
