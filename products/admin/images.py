@@ -12,7 +12,17 @@ from django.utils.safestring import SafeString, mark_safe
 
 from products.admin.base import RowAdmin, link_to, links_to, on_site
 from products.admin.marking import ProductAdmin
-from products.models import PSF, Background, CatalogExcerpt, Exposure, Image, Reference, Report, SourceList
+from products.models import (
+    PSF,
+    Background,
+    CatalogExcerpt,
+    Exposure,
+    Image,
+    ProvenanceSet,
+    Reference,
+    Report,
+    SourceList,
+)
 
 
 @admin.register(Exposure)
@@ -89,6 +99,12 @@ class CatalogExcerptAdmin(ProductAdmin):
     list_display = ["short_id", "origin", "ra", "dec", "radius", "n_stars", "epoch", "badness_shown"]
     list_filter = ["origin"]
     search_fields = ["origin"]
+
+
+@admin.register(ProvenanceSet)
+class ProvenanceSetAdmin(RowAdmin):
+    list_display = ["key", "members"]
+    search_fields = ["key"]
 
 
 @admin.register(Report)
