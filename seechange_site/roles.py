@@ -49,7 +49,7 @@ def permissions_of(role: str, app: str) -> set[str]:
             continue
         found |= known & {get_permission_codename("view", model._meta)}
         if level >= NAMES.index("scanner") and model._meta.label == "products.Label":
-            found |= known
+            found |= known & {get_permission_codename("add", model._meta)}  # one's own; those of others are deleted
         if level >= NAMES.index("operator"):
             found |= known if app == "conductor" else known & {_change_by_operators(model)}
         if role == ADMIN:

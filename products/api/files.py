@@ -6,7 +6,7 @@ from typing import Any
 
 from django.http import FileResponse
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.exceptions import NotFound
@@ -21,6 +21,7 @@ from products.models.base import Product
 FILE = (200, "application/fits")
 
 
+@extend_schema_field({"type": "array", "items": {"type": "string"}})
 class BadnessField(serializers.Field):
     """Names of the bits that are set, own and inherited."""
 
@@ -32,6 +33,7 @@ class BadnessField(serializers.Field):
         return [name for name in row.badness.label.split(", ") if name]
 
 
+@extend_schema_field({"type": "string", "format": "uri", "nullable": True})
 class FileAddressField(serializers.Field):
     """Address of the file of a row; null for a row without one."""
 
