@@ -12,9 +12,9 @@ from django.urls import reverse
 
 # Tags first, then along the pipeline; models that are not named follow in alphabetical order.
 ORDER = (
-    "ProvenanceTag", "Provenance", "RefSet", "CodeVersion", "Exposure", "Report", "ProvenanceSet", "Image", "SourceList",
-    "PSF", "Background", "WorldCoordinates", "ZeroPoint", "Reference", "Cutouts", "MeasurementSet", "Measurement", "Object",
-    "ObjectPosition", "ObjectName", "Label", "DeepScoreSet", "DeepScore", "AlertBatch", "Alert", "AlertEvent",
+    "ProvenanceTag", "Provenance", "RefSet", "CodeVersion", "Exposure", "Report", "ProvenanceSet", "Image",
+    "SourceList", "PSF", "Background", "WorldCoordinates", "ZeroPoint", "Reference", "Cutouts", "MeasurementSet",
+    "Measurement", "Object", "ObjectPosition", "ObjectName", "Label", "DeepScoreSet", "DeepScore", "AlertBatch", "Alert", "AlertEvent",
     "FakeSet", "FakeAnalysis", "CalibratorFile", "DataFile", "CatalogExcerpt", "KnownExposure", "PipelineWorker",
     "Watch", "Policy", "ClaimEvent",
 )  # fmt: skip
