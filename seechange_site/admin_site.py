@@ -14,9 +14,9 @@ from django.urls import reverse
 ORDER = (
     "ProvenanceTag", "Provenance", "RefSet", "CodeVersion", "Exposure", "Report", "ProvenanceSet", "Image",
     "SourceList", "PSF", "Background", "WorldCoordinates", "ZeroPoint", "Reference", "Cutouts", "MeasurementSet",
-    "Measurement", "Object", "ObjectPosition", "ObjectName", "Label", "DeepScoreSet", "DeepScore", "AlertBatch", "Alert", "AlertEvent",
-    "FakeSet", "FakeAnalysis", "CalibratorFile", "DataFile", "CatalogExcerpt", "KnownExposure", "PipelineWorker",
-    "Watch", "Policy", "ClaimEvent",
+    "Measurement", "Object", "ObjectPosition", "ObjectName", "Label", "DeepScoreSet", "DeepScore", "AlertBatch",
+    "Alert", "AlertEvent", "FakeSet", "FakeAnalysis", "CalibratorFile", "DataFile", "CatalogExcerpt", "KnownExposure",
+    "PipelineWorker", "Watch", "Policy", "ClaimEvent",
 )  # fmt: skip
 APPS = ("products", "conductor", "auth", "seechange_site")
 
