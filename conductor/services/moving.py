@@ -175,6 +175,8 @@ def _check_values(action: str, values: dict[str, Any]) -> None:
             raise BadValue(field=name, reason=f"{value!r} cannot be used")
     if abs(values.get("priority", 0)) > 1_000_000:
         raise BadValue(field="priority", reason="from -1000000 to 1000000 are possible")
+    if (moment := values.get("not_before")) and not 1970 < moment.year < 2200:
+        raise BadValue(field="not_before", reason=f"{moment.year} is not a year in which anybody waits for an exposure")
     steps.checked(values.get("through_step", ""))
 
 

@@ -10,6 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 
 from conductor.asking import ASKS, Ask, ReasonForm, StepForm, form_for, move_of
+from conductor.errors import BadValue
 from conductor.models import ClaimEvent, KnownExposure
 from conductor.movements import marked
 from conductor.services import policy
@@ -38,9 +39,14 @@ def move_known_exposures(request: HttpRequest) -> HttpResponse:
     form = form_for(asked, request.POST if wants_to_do(request) else None, rows)
     if wants_to_do(request) and form.is_valid():
         action, values = move_of(asked, form)
-        moved = move(action, keys, actor=request.user.get_username(), reason=form.cleaned_data["reason"], **values)
-        tell(request, ACTIONS[action].done.capitalize(), moved)
-        return back(request)
+        try:
+            moved = move(action, keys, actor=request.user.get_username(), reason=form.cleaned_data["reason"], **values)
+        except BadValue as error:
+            name = error.details["field"]
+            form.add_error(name if name in form.fields else None, error.details["reason"])
+        else:
+            tell(request, ACTIONS[action].done.capitalize(), moved)
+            return back(request)
     return ask(
         request,
         title=f"{asked.button} {rows[0].identifier if len(rows) == 1 else f'{len(rows)} known exposures'}",
