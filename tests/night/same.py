@@ -8,7 +8,8 @@ from typing import Any
 from django.conf import settings
 
 from processing.datastore import DataStore
-from products.models import Alert, DeepScoreSet, Exposure, MeasurementSet
+from products.alerts import frozen
+from products.models import Alert, AlertBatch, DeepScoreSet, Exposure, MeasurementSet
 from products.models.files import FileBacked
 from products.selectors.tags import product_models
 
@@ -28,9 +29,21 @@ def columns(row: Any) -> dict[str, Any]:
         for field in row._meta.concrete_fields
         if field.name not in OWN and (not field.is_relation or field.name == "provenance")
     }
+    if isinstance(row, AlertBatch):  # the packets in its file name other rows by their ids
+        found.pop("sha256")
+        found["packets"] = [_without_ids(packet) for packet in frozen.read(row).values()] if row.filepath else []
     if isinstance(row, (MeasurementSet, DeepScoreSet)):
         found["rows"] = [columns(each) for each in row.all_rows()]
     return found
+
+
+def _without_ids(packet: dict[str, Any]) -> dict[str, Any]:
+    ids = {"alertId", "diaSourceId", "diaObjectId", "name"}
+    plain = {name: value for name, value in packet.items() if name not in ids}
+    for name in ("diaSource", "diaObject"):
+        plain[name] = {key: value for key, value in packet[name].items() if key not in ids}
+    plain["prvDiaSources"] = [{k: v for k, v in one.items() if k not in ids} for one in packet["prvDiaSources"]]
+    return plain
 
 
 def counts() -> dict[str, int]:
