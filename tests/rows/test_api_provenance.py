@@ -209,7 +209,7 @@ def test_fakes_come_image_by_image_and_one_by_one(site, client, ada):
 
 
 def test_lists_follow_their_cursors_to_the_end(site, client, ada):
-    for name in ("provenances", "references", "code_versions"):
+    for name in ("provenances", "references", "code-versions"):
         seen, address = [], f"{API}/{name}/?page_size=2"
         while address:
             page = client.get(address).json()
@@ -219,6 +219,6 @@ def test_lists_follow_their_cursors_to_the_end(site, client, ada):
 
 
 def test_a_stranger_gets_nothing(site, client):
-    for name in ("provenances", "tags", "references", "refsets", "calibrators", "fake_sets", "fake_analyses",
-                 "code_versions", "tag_comparison"):  # fmt: skip
+    for name in ("provenances", "tags", "references", "refsets", "calibrators", "fake-sets", "fake-analyses",
+                 "code-versions", "tag-comparison"):  # fmt: skip
         assert client.get(f"{API}/{name}/").status_code == 401, name

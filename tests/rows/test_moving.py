@@ -158,4 +158,7 @@ def test_workers_show_what_they_hold_and_whether_they_live():
     assert (idle.is_alive, idle.at_work) == (True, [])
     forget(worker)
     mine.refresh_from_db()
-    assert mine.worker is None and mine.state == State.CLAIMED
+    assert mine.worker == worker and mine.state == State.CLAIMED
+    assert [row.node for row in selectors.workers()] == ["n1"]
+    register("busy")  # it is there again
+    assert [row.node for row in selectors.workers()] == ["", "n1"]
