@@ -9,6 +9,7 @@ from conductor.models import ClaimEvent, KnownExposure, PipelineWorker, Watch
 from conductor.services.moving import move
 from products.models import Alert
 from tests import factories
+from tests.rows.copied import copied
 from tests.rows.waiting import claimed, known
 
 FAILED = "S4"  # the CCD that stopped
@@ -124,7 +125,18 @@ class Archive:
 
 
 def archive() -> Archive:
-    """A small archive."""
+    """A small archive, and exposures that wait."""
+    made = copied(rows_and_files)
+    Watch.objects.create(name="tonight", instrument="demo", arguments={"folder": "/data/raw"}, is_paused=True)
+    rows = known(3)
+    claimed("lasilla")
+    KnownExposure.objects.filter(pk=rows[0].pk).update(exposure=made.ccd.exposure)
+    move("hold", [rows[1].pk], actor="ada", reason="clouds")
+    return made
+
+
+def rows_and_files() -> Archive:
+    """The archive without what waits."""
     exposure = factories.exposure()
     ccd = factories.full_ccd(of=exposure)
     factories.refset(ccd.difference.reference)
@@ -135,9 +147,4 @@ def archive() -> Archive:
     later = factories.exposure("demo_20261124_031500", mjd=61368.1355, filter="g")
     again = factories.full_ccd(of=later, objects=[row.object for row in ccd.measurements])
     factories.provenance("extraction", ccd.image.provenance, tag="trial", threshold=4.0)
-    Watch.objects.create(name="tonight", instrument="demo", arguments={"folder": "/data/raw"}, is_paused=True)
-    rows = known(3)
-    claimed("lasilla")
-    KnownExposure.objects.filter(pk=rows[0].pk).update(exposure=exposure)
-    move("hold", [rows[1].pk], actor="ada", reason="clouds")
     return Archive(ccd, again)
