@@ -40,7 +40,7 @@ LISTS = (
 ROWS = (
     "/exposures/{exposure}/", "/exposures/{exposure}/{section}/report/", "/objects/{object}/",
     "/objects/{object}/light_curve.csv", "/provenance/{provenance}/", "/provenance/tags/current/",
-    "/provenance/product/image/{image}/", "/alerts/{alert}/",
+    "/provenance/product/image/{image}/", "/measurements/{measurement}/alerts/",
 )  # fmt: skip
 API = (
     "exposures/?sort=mjd&page_size=1000", "exposures/{exposure}/", "exposures/{exposure}/ccds/",
@@ -110,7 +110,7 @@ def addresses() -> list[str]:
     """What is asked for, with names that exist; every list of the REST API is among it."""
     from django.db.models import Count
 
-    from products.models import Alert, Exposure, Image, Measurement, Object
+    from products.models import Exposure, Image, Measurement, Object
     from seechange_site.endpoints import endpoints
 
     thing = Object.objects.annotate(n=Count("measurements")).order_by("-n").first()
@@ -121,7 +121,7 @@ def addresses() -> list[str]:
     names = {
         "exposure": Exposure.objects.get(pk=image.exposure_id).name, "section": image.section, "object": thing.name,
         "place": f"{thing.ra:.5f} {thing.dec:+.5f}".replace("+", "%2B"), "provenance": image.provenance_id,
-        "image": Image.objects.filter(kind="science").first().pk, "alert": Alert.objects.first().pk,
+        "image": Image.objects.filter(kind="science").first().pk, "measurement": measured.pk,
     }  # fmt: skip
     lists = [one.path for one in endpoints() if one.method == "GET" and "{" not in one.path]
     lists = [path for path in lists if not path.endswith(("/cone-search/", "/tag-comparison/"))]
