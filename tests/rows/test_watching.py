@@ -233,10 +233,9 @@ def test_every_instrument_that_reads_files_can_look_through_a_folder(folder):
 
 def test_a_watch_is_made_listed_and_looks_from_the_command_line(folder, capsys):
     raw(folder)
-    call_command(
-        "watch", "tonight", create=True, instrument="demo", argument=[f"folder={folder}", "settle=1.5"], interval=60
-    )
-    assert Watch.objects.get().arguments == {"folder": str(folder), "settle": 1.5}
+    arguments = [f"folder={folder}", "settle=1.5", "pattern=*.fits*"]
+    call_command("watch", "tonight", create=True, instrument="demo", argument=arguments, interval=60)
+    assert Watch.objects.get().arguments == {"folder": str(folder), "settle": 1.5, "pattern": "*.fits*"}
     call_command("watch", "tonight", once=True)
     call_command("watch", list=True)
     said = capsys.readouterr().out

@@ -75,7 +75,7 @@ class Command(BaseCommand):
         if wrong := [text for text in options["argument"] if "=" not in text]:
             raise CommandError(f"'{wrong[0]}': write --argument NAME=VALUE")
         pairs = (text.split("=", 1) for text in options["argument"])
-        arguments = {name: yaml.safe_load(value) for name, value in pairs}
+        arguments = {name: _value(text) for name, text in pairs}
         check_arguments(options["instrument"], arguments)
         values = {name: options[name] for name in ("instrument", "interval", "hold", "priority")}
         values |= {"arguments": arguments, "through_step": steps.checked(options["through_step"])}
@@ -130,3 +130,11 @@ class Command(BaseCommand):
         stream = self.stderr if one.error else self.stdout
         stream.write(f"{one.watch}: {one}")
         stream.flush()
+
+
+def _value(text: str) -> Any:
+    """A number, a truth value or a list where it reads as one, else the text itself, e.g. `*.fits`."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
