@@ -14,7 +14,7 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 from django.core.management.color import no_style
-from django.db import connection, models
+from django.db import connection, models, transaction
 
 APP = "products"
 
@@ -44,10 +44,10 @@ def copied(maker: Callable[[], Any]) -> Any:
         return made
     kept = _kept[maker]
     shutil.copytree(kept.files / "files", Path(settings.SEECHANGE_DATA) / "files", dirs_exist_ok=True)
-    for model, rows in kept.rows.items():
-        if rows:  # as they are: no time of now, no id of now
-            model._base_manager._insert(rows, fields=model._meta.local_concrete_fields, using="default", raw=True)
-    with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:  # in which rows may come before those that they need
+        for model, rows in kept.rows.items():
+            if rows:  # as they are: no time of now, no id of now
+                model._base_manager._insert(rows, fields=model._meta.local_concrete_fields, using="default", raw=True)
         for statement in connection.ops.sequence_reset_sql(no_style(), list(kept.rows)):
             cursor.execute(statement)
     return copy.deepcopy(kept.made)
