@@ -167,6 +167,10 @@ class WorkerView(Refusals, CreateModelMixin, DestroyModelMixin, ReadView):
         """Register: one of the same name is replaced."""
         serializer.instance = workers.register(**serializer.validated_data)
 
+    def perform_destroy(self, instance: PipelineWorker) -> None:
+        """It ends."""
+        workers.forget(instance)
+
     @extend_schema(request=None, responses=data.WorkerSerializer)
     @action(detail=True, methods=["post"])
     def heartbeat(self, request: Request, pk: str) -> Response:

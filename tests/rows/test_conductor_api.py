@@ -383,6 +383,7 @@ def test_a_launcher_registers_lives_and_leaves(launcher, olga):
     assert launcher.send("/api/v1/workers/999/heartbeat/").status_code == 404
     assert launcher.send(f"/api/v1/workers/{again['id']}/", method="delete").status_code == 204
     assert olga.get("/api/v1/workers/").json()["results"] == []
+    assert PipelineWorker.objects.get().ended_at
 
 
 def test_a_watch_is_made_changed_wanted_and_deleted(olga, tmp_path):
