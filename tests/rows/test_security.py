@@ -63,7 +63,8 @@ def test_pages_need_nothing_that_the_policy_forbids(site: Archive) -> None:
     root = client_of(person("superuser"))
     admin = ["/admin/", "/admin/auth/user/", "/admin/auth/user/add/", "/admin/products/provenancetag/"]
     for address in (
-        *site.addresses().values(),
+        *site.pages().values(),
+        *site.conductor_addresses().values(),
         *admin,
         "/account/",
         "/people/",
