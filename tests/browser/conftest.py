@@ -102,6 +102,7 @@ def page(chromium, live_server) -> Iterator[Page]:
     found.command("Emulation.setScriptExecutionDisabled", value=False)
     chromium.get("about:blank")
     found.command("Network.clearBrowserCookies")
+    found.command("Network.clearBrowserCache")  # archives of several tests have the same ids
 
 
 @pytest.fixture
