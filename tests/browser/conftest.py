@@ -7,10 +7,19 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.db import connections
 
 from tests.rows.archive import Archive, archive
 
 WAIT = 15  # seconds
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """SQLite in a file, as a site has it: the threads of the server do not lock each other's tables as in memory."""
+    chosen = connections["default"].settings_dict
+    if chosen["ENGINE"].endswith("sqlite3"):
+        chosen["TEST"]["NAME"] = str(tmp_path_factory.mktemp("database") / "browser.sqlite3")
 
 
 @pytest.fixture(scope="session")
