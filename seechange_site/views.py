@@ -10,7 +10,6 @@ from pathlib import Path
 
 import markdown
 from django.conf import settings
-from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -20,7 +19,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from products import sky
 from products.dates import date_of_mjd
-from products.models import Exposure, Image, Measurement, Object, Provenance
+from products.models import Alert, Exposure, Image, Measurement, Object, Provenance
 from products.selectors import nights
 from products.selectors.tags import chosen_tag
 from products.views.plotting import Frame, frame, padded
@@ -114,7 +113,9 @@ def address_of_id(text: str) -> str:
         return ""
     if Image.objects.filter(pk=key).exists():
         return reverse("image", kwargs={"key": key})
-    told = Measurement.objects.filter(Q(pk=key) | Q(scores__alerts=key)).select_related("object").first()
+    if Alert.objects.filter(pk=key).exists():
+        return reverse("alert", kwargs={"key": key})
+    told = Measurement.objects.filter(pk=key).select_related("object").first()
     return f"{reverse('object', kwargs={'name': told.object.name})}?point={told.pk}" if told else ""
 
 

@@ -92,11 +92,9 @@ def main() -> None:
 
 def filled(measurements: int) -> None:
     """A database with the rows of a survey."""
-    import django
-
-    django.setup()
     from django.core.management import call_command
 
+    import seechange_site.wsgi  # noqa: F401  (as a server loads the site)
     from tests.rows.waiting import known
 
     call_command("migrate", verbosity=0)

@@ -220,7 +220,8 @@ def test_a_search_leads_to_exposures_objects_alerts_images_and_provenances(site:
     for query, leads in (
         (site.name, f"/exposures/{site.name}/"),
         (site.object, f"/objects/{site.object}/"),
-        (str(alert.pk), f"/objects/{site.object}/?point={site.ccd.measurements[0].pk}"),
+        (str(alert.pk), f"/alerts/{alert.pk}/"),
+        (str(site.ccd.measurements[0].pk), f"/objects/{site.object}/?point={site.ccd.measurements[0].pk}"),
         (str(image.pk), f"/images/{image.pk}/"),
         (provenance, f"/provenance/{provenance}/"),
         ("02:22:00 -04:45:00", "/objects/?position=02%3A22%3A00+-04%3A45%3A00&radius=10"),
