@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from astropy.wcs import WCS
 
+from processing.algorithms.fakes import FAKES
+from processing.steps.fakeanalysis import RECOVERY
 from products.alerts.packet import alert_id
 from products.models import (
     PSF,
@@ -403,22 +405,6 @@ def calibrator(applied_to: ScienceImage | None = None, **fields: Any) -> Calibra
     if applied_to is not None:
         applied_to.calibrators.add(row)
     return row
-
-
-FAKES = np.dtype([("x", "f8"), ("y", "f8"), ("mag", "f8"), ("flux", "f8"), ("host", "i4")])
-RECOVERY = np.dtype(
-    [
-        ("is_detected", "?"),
-        ("is_kept", "?"),
-        ("is_bad", "?"),
-        ("x", "f8"),
-        ("y", "f8"),
-        ("flux", "f8"),
-        ("flux_error", "f8"),
-        ("snr", "f4"),
-        ("score", "f4"),
-    ]
-)
 
 
 def fakes(of: CCD, tag: str = "current", n: int = 40, found_above: float = 5.0) -> FakeAnalysis:

@@ -14,16 +14,11 @@ from PIL import Image as Picture
 
 from products.models import DeepScore, Label, Measurement, Object
 from seechange_site.models import ApiToken
-from tests.rows.archive import Archive, archive
+from tests.rows.archive import Archive
 from tests.rows.test_api import bearer, error
 
 pytestmark = pytest.mark.django_db
 API = "/api/v1"
-
-
-@pytest.fixture
-def site() -> Archive:
-    return archive()
 
 
 @pytest.fixture

@@ -14,17 +14,12 @@ from products.models import PSF, Exposure, Image, SourceList, WorldCoordinates, 
 from products.models.badness import Badness
 from products.services.badness import set_badness
 from tests import factories
-from tests.rows.archive import FAILED, Archive, archive
+from tests.rows.archive import FAILED, Archive
 from tests.rows.people import bearer, drained
 from tests.skies_tiny import SHAPE
 
 pytestmark = pytest.mark.django_db
 LISTS = ("exposures", "images", "source-lists", "psfs", "world-coordinates", "zero-points", "reports")
-
-
-@pytest.fixture
-def site() -> Archive:
-    return archive()
 
 
 @pytest.fixture

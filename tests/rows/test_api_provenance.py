@@ -10,16 +10,10 @@ from django.test import Client
 from products.models import Provenance, ProvenanceTag
 from products.services.tagging import clone
 from tests import factories
-from tests.rows.archive import Archive, archive
 from tests.rows.test_api import bearer, error
 
 pytestmark = pytest.mark.django_db
 API = "/api/v1"
-
-
-@pytest.fixture
-def site() -> Archive:
-    return archive()
 
 
 @pytest.fixture

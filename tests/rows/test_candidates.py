@@ -16,14 +16,9 @@ from products.selectors import candidates
 from products.selectors.tags import of_name
 from products.services.labelling import say
 from tests import factories
-from tests.rows.archive import Archive, archive
+from tests.rows.archive import Archive
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def site() -> Archive:
-    return archive()
 
 
 @pytest.fixture

@@ -14,14 +14,8 @@ from products.models import FakeAnalysis
 from products.recovery import fakes_of, found_in
 from products.selectors.fakes import analyses, together
 from tests import factories
-from tests.rows.archive import Archive, archive
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def site() -> Archive:
-    return archive()
 
 
 @pytest.fixture

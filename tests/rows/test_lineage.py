@@ -11,14 +11,8 @@ from products.selectors import lineage
 from products.selectors.tags import product_models
 from products.services.badness import set_badness
 from tests import factories
-from tests.rows.archive import Archive, archive
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def site() -> Archive:
-    return archive()
 
 
 def kinds(found: lineage.Lineage, sign: int) -> set[str]:

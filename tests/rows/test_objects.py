@@ -16,14 +16,9 @@ from django.test import Client
 from products.models import Object, ProvenanceTag
 from products.services.tagging import clone
 from tests import factories
-from tests.rows.archive import Archive, archive
+from tests.rows.archive import Archive
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def site() -> Archive:
-    return archive()
 
 
 @pytest.fixture

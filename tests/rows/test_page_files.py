@@ -17,14 +17,9 @@ from PIL import Image as Picture
 from products.calibrated_fits import calibrated_copy
 from products.models import WorldCoordinates
 from tests import factories
-from tests.rows.archive import Archive, archive
+from tests.rows.archive import Archive
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def site() -> Archive:
-    return archive()
 
 
 @pytest.fixture

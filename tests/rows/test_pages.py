@@ -14,14 +14,9 @@ from products.models import Alert, CoaddImage, Label, Provenance, ProvenanceTag,
 from products.models.badness import Badness
 from products.services.badness import set_badness
 from tests import factories
-from tests.rows.archive import FAILED, Archive, archive
+from tests.rows.archive import FAILED, Archive
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def site() -> Archive:
-    return archive()
 
 
 @pytest.fixture

@@ -10,14 +10,8 @@ from products.models import Badness
 from products.selectors.references import successors
 from products.services.badness import set_badness
 from tests import factories
-from tests.rows.archive import Archive, archive
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def site() -> Archive:
-    return archive()
 
 
 def rows(client, address: str) -> int:

@@ -14,7 +14,7 @@ from django.db import OperationalError
 from django.test import Client
 from django.urls import reverse
 
-from tests.rows.archive import Archive, archive
+from tests.rows.archive import Archive
 from tests.rows.people import bearer, client_of, drained, person
 
 pytestmark = pytest.mark.django_db
@@ -25,11 +25,6 @@ POLICY = {
     "default-src": "'self'", "style-src-attr": "'unsafe-inline'", "img-src": "'self' data:", "object-src": "'none'",
     "base-uri": "'none'", "form-action": "'self'", "frame-ancestors": "'none'",
 }  # fmt: skip
-
-
-@pytest.fixture
-def site() -> Archive:
-    return archive()
 
 
 @pytest.fixture

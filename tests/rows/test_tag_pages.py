@@ -11,14 +11,9 @@ from products.models import Measurement, Provenance, ProvenanceTag
 from products.selectors.matching import failed_ccds, matched
 from products.selectors.tags import of_name
 from tests import factories
-from tests.rows.archive import Archive, archive
+from tests.rows.archive import Archive
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def site() -> Archive:
-    return archive()
 
 
 def held(tag: str) -> set[str]:

@@ -12,14 +12,9 @@ from products.selectors.tags import of_name
 from products.selectors.trace_steps import peak, pixel, steps
 from products.selectors.tracing import Place, nearest_to, trace_at, verdict
 from tests import factories
-from tests.rows.archive import Archive, archive
+from tests.rows.archive import Archive
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def site() -> Archive:
-    return archive()
 
 
 @pytest.fixture

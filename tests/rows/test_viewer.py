@@ -14,15 +14,10 @@ from products import pixels, rendering
 from products.models import CatalogExcerpt, MeasurementSet
 from products.pixel_flags import PixelFlag
 from tests import factories
-from tests.rows.archive import Archive, archive
+from tests.rows.archive import Archive
 from tests.skies_tiny import SHAPE
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def site() -> Archive:
-    return archive()
 
 
 def values(client: Client, image, x: int, y: int, plane: str = "data", status: int = 200) -> dict:
