@@ -22,6 +22,7 @@ from django.utils import timezone
 
 from processing.errors import DatabaseLost, Interrupted
 from products.ids import uuid7
+from products.interrupts import forget_connection, held_back
 from products.models import Exposure, Report
 
 log = logging.getLogger(__name__)
@@ -141,6 +142,8 @@ class Reporter:
 
     def _note(self, error: BaseException) -> None:
         error = expected(error)
+        if isinstance(error, Interrupted):
+            forget_connection()
         self.row.error_type = type(error).__name__
         self.row.error_message = _text(error)
         details = getattr(error, "details", None)
@@ -150,7 +153,7 @@ class Reporter:
 
     def _save(self) -> None:
         def save() -> None:
-            with transaction.atomic():
+            with held_back(), transaction.atomic():
                 self.row.save()
 
         try:

@@ -21,6 +21,8 @@ from typing import Any
 import django
 from django.apps import apps
 
+from products.interrupts import forget_connection, interrupt
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "seechange_site.settings")
 if not apps.ready and not apps.loading:
     django.setup()
@@ -110,6 +112,8 @@ def _report(child: _Child) -> Any:
 
 def _stop(children: Sequence[_Child]) -> None:
     """Tell children to stop, kill those that do not, and close the reports that they left open."""
+    if children:
+        forget_connection()
     for child in children:
         child.process.terminate()
     deadline = time.monotonic() + GRACE
@@ -149,13 +153,13 @@ def _interruptible() -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.signal(signal.SIGALRM, interrupt)
     sys.unraisablehook = _not_swallowed
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise KeyboardInterrupt
+    interrupt(number, frame)
 
 
 def _not_swallowed(ignored: Any) -> None:

@@ -24,15 +24,17 @@ from processing.instruments.base import Instrument
 from processing.parameters import ConfigurationError
 from processing.reporting import LOST, expected
 from processing.step import Step
+from products.interrupts import interrupt
 from products.models import Exposure, Report
 
 
 @contextlib.contextmanager
 def clear_errors() -> Iterator[None]:
     """Expected failures become one line for people; SIGTERM stops as Ctrl-C does: what is half done is given up."""
-    before = None
+    before = {}
     if threading.current_thread() is threading.main_thread():
-        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        heard = [one for one in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(one) is not signal.SIG_IGN]
+        before = {one: signal.signal(one, interrupt) for one in heard}
     try:
         yield
     except (Exception, KeyboardInterrupt) as error:
@@ -45,8 +47,8 @@ def clear_errors() -> Iterator[None]:
             raise
         raise CommandError(" ".join(str(error).split())) from error
     finally:
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def require_migrated() -> None:

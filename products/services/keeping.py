@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, connection, transaction
 
 from products import storage
+from products.interrupts import held_back
 from products.models import AlertBatch, DeepScoreSet, MeasurementSet, Provenance
 from products.models.base import Product
 from products.models.files import FileBacked
@@ -24,7 +25,7 @@ def keep(products: Sequence[Product], provenance: Provenance) -> bool:
         _discard(products)
         raise
     try:
-        with transaction.atomic():
+        with held_back(), transaction.atomic():
             badness.wait_for_marking()
             for product in products:
                 product.save(force_insert=True)
@@ -33,7 +34,7 @@ def keep(products: Sequence[Product], provenance: Provenance) -> bool:
                 badness.inherit(product)
                 _keep_rows(product)
     except BaseException as error:
-        # The answer to a commit can be lost, and a signal can come right after it: only the database knows. Where it
+        # The answer to a commit can be lost, and an interrupt comes right after it: only the database knows. Where it
         # cannot be asked the files stay; `manage.py fsck` finds those without a row.
         if isinstance(error, (OperationalError, InterfaceError)) and not connection.in_atomic_block:
             connection.close()  # the next query makes a new one

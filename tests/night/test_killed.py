@@ -18,6 +18,7 @@ from processing.pipelines import SCIENCE
 from processing.step import Lookup
 from products import storage
 from products.alerts.avro import decode
+from products.interrupts import interrupt
 from products.models import Alert, Exposure, Report
 from products.models.files import FileBacked
 from products.services import keeping
@@ -167,4 +168,41 @@ def test_a_signal_right_after_the_commit_does_not_take_the_file_of_a_kept_produc
     before = counts()["Image"]
     assert forked(interrupted) == [0]
     assert counts()["Image"] == before + 1
+    assert recorded() == stored()
+
+
+def test_a_signal_in_the_middle_of_the_transaction_waits_until_the_rows_are_there(night):
+    exposure = late_exposure()
+
+    def interrupted():
+        signal.signal(signal.SIGTERM, interrupt)
+        keeping.badness.wait_for_marking = lambda: os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            process_section(exposure, "N1", SETTINGS)
+
+    before = counts()["Image"]
+    assert forked(interrupted) == [0]
+    report = Report.objects.get(exposure=exposure)
+    assert (report.state, report.error_step, report.error_type) == ("failed", "preprocessing", "Interrupted")
+    assert counts()["Image"] == before + 1
+    assert recorded() == stored()
+
+
+@pytest.mark.skipif("connection.vendor == 'sqlite'", reason="its driver ends a query before it looks for signals")
+def test_a_signal_that_cuts_a_query_short_leaves_a_report_that_says_so(night, caplog):
+    exposure = late_exposure()
+
+    def cut(step: str) -> None:
+        connection.ensure_connection()
+        connection.connection.pgconn.send_query(b"SELECT pg_sleep(20)")
+        raise KeyboardInterrupt
+
+    def interrupted():
+        with pytest.raises(KeyboardInterrupt):
+            process_section(exposure, "N1", SETTINGS, progress=cut)
+        assert not caplog.records, caplog.text
+
+    assert forked(interrupted) == [0]
+    report = Report.objects.get(exposure=exposure)
+    assert (report.state, report.error_step, report.error_type) == ("failed", "extraction", "Interrupted")
     assert recorded() == stored()

@@ -43,9 +43,10 @@ def late() -> Exposure:
 @contextlib.contextmanager
 def started(place: Place, *arguments: str, stderr: IO[str] | int = subprocess.PIPE):
     """manage.py in a process group of its own, which is killed at the end."""
+    hear = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # what runs in the background is born deaf to it
     process = subprocess.Popen(
         [sys.executable, "manage.py", *arguments], cwd=ROOT, env=place.environment, text=True,
-        stdout=subprocess.PIPE, stderr=stderr, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=stderr, start_new_session=True, preexec_fn=hear,
     )  # fmt: skip
     try:
         yield process
