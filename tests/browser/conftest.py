@@ -52,14 +52,21 @@ class Page:
         self.driver.get(self.root + address)
 
     def until(self, condition: Callable[[], object], what: str = "") -> object:
-        """Wait until `condition()` is true; what it gave."""
-        from selenium.common.exceptions import StaleElementReferenceException
+        """Wait until `condition()` is true; what it gave. What is asked of a page that goes away is asked again."""
+        from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
         from selenium.webdriver.support.ui import WebDriverWait
 
-        wait = WebDriverWait(
-            self.driver, WAIT, poll_frequency=0.05, ignored_exceptions=[StaleElementReferenceException]
-        )
-        return wait.until(lambda _: condition(), what)
+        def tried(_: object) -> object:
+            try:
+                return condition()
+            except StaleElementReferenceException:
+                return None
+            except WebDriverException as error:
+                if "does not belong to the document" in str(error):
+                    return None
+                raise
+
+        return WebDriverWait(self.driver, WAIT, poll_frequency=0.05).until(tried, what)
 
     def all(self, selector: str) -> list:
         """Every element of a CSS selector."""
@@ -68,6 +75,10 @@ class Page:
     def one(self, selector: str):
         """The first element of a CSS selector, waited for."""
         return self.until(lambda: next(iter(self.all(selector)), None), selector)
+
+    def click(self, selector: str) -> None:
+        """Click the first element of a CSS selector, also where the page before is still going away."""
+        self.until(lambda: [element.click() for element in self.all(selector)[:1]], selector)
 
     def press(self, keys: str) -> None:
         """Type keys on the page."""

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from django.core.exceptions import PermissionDenied
+from django.db.models.functions import Now
 from django.utils import timezone
 from django_q.conf import Conf
 from django_q.models import OrmQ, Schedule, Task
@@ -84,7 +85,7 @@ def test_attempts_are_counted_when_a_task_is_handed_out_and_end():
     ids=["nonsense", "signed and changed"],  # a signature holds the time, and no two processes would agree on a name
 )
 def test_a_payload_that_was_not_signed_here_is_noted_and_gone(payload, why):
-    OrmQ.objects.create(key=Conf.CLUSTER_NAME, payload=payload, lock=timezone.now())
+    OrmQ.objects.create(key=Conf.CLUSTER_NAME, payload=payload, lock=Now())
     assert Broker().dequeue() is None
     assert why in Task.objects.get().result
     assert not OrmQ.objects.exists()
