@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
@@ -28,31 +28,6 @@ from tests.rows.waiting import claimed, known
 pytestmark = pytest.mark.django_db
 ADD, NEW_WATCH = "/conductor/add/", "/conductor/watches/add/?instrument=demo"
 ROW = {"identifier": "a.fits", "mjd": 61367.2, "kind": "science"}
-
-
-@pytest.fixture
-def operator(client: Client) -> User:
-    """Somebody who may do everything with the conductor, and is no superuser."""
-    found = User.objects.create_user("ada")
-    found.user_permissions.set(Permission.objects.filter(content_type__app_label="conductor"))
-    client.force_login(found)
-    return found
-
-
-@pytest.fixture
-def incoming(tmp_path: Path, settings) -> Path:
-    """A folder of which files may be named, with one file."""
-    folder = tmp_path / "incoming"
-    folder.mkdir()
-    settings.SEECHANGE_INCOMING = [str(folder)]
-    return folder
-
-
-@pytest.fixture
-def raw(incoming: Path) -> Path:
-    """A raw file there."""
-    demo_file(incoming / "raw1.fits")
-    return incoming / "raw1.fits"
 
 
 def sent(client: Client, **values: Any) -> str:
