@@ -18,7 +18,7 @@ from conductor.services.claiming import claim, expire_overdue, heartbeat, releas
 from conductor.services.finishing import finish
 from conductor.services.policy import set_policy
 from tests.rows.sharing import run_beside
-from tests.rows.waiting import claimed, events, known, lost
+from tests.rows.waiting import claimed, events, known, lost, wait_no_more
 
 pytestmark = pytest.mark.django_db
 State = KnownExposure.State
@@ -112,9 +112,13 @@ def test_a_token_is_good_for_one_claim():
         claim(token, "here")
 
 
-def test_a_lost_lease_is_taken_by_the_next_asker_without_any_delay():
+def test_what_was_lost_is_tried_again_after_a_while_by_another_and_its_old_holder_is_fenced():
     (row,) = known()
     gone = lost()
+    assert claim(uuid.uuid4(), "other") is None
+    row.refresh_from_db()
+    assert row.state == State.READY and 50 < (row.not_before - timezone.now()).total_seconds() <= 60
+    wait_no_more()
     mine = claimed("other")
     assert mine.known_exposure == row and mine.known_exposure.attempt == 2
     assert not heartbeat(gone.token)
@@ -131,14 +135,14 @@ def test_a_lost_lease_is_taken_by_the_next_asker_without_any_delay():
 
 
 def test_a_heartbeat_keeps_what_would_be_lost():
-    (row,) = known()
+    known()
     found = claimed(lease=0.3)
     for _ in range(3):
         time.sleep(0.15)
         assert heartbeat(found.token, lease=0.3)
-        assert claim(uuid.uuid4(), "other") is None
+        assert expire_overdue() == 0
     time.sleep(0.35)
-    assert claimed("other").known_exposure == row
+    assert expire_overdue() == 1
 
 
 def test_whoever_never_claimed_is_told_so():
@@ -153,6 +157,11 @@ def test_attempts_are_bounded_and_the_last_loss_says_who_was_lost():
     for number in range(MAX_ATTEMPTS):
         found = lost(f"cluster-{number}")
         assert found.known_exposure.attempt == number + 1
+        assert expire_overdue() == 1
+        row.refresh_from_db()
+        waits = row.not_before and (row.not_before - timezone.now()).total_seconds()
+        assert waits == pytest.approx((60, 300)[number], abs=10) if number < 2 else waits is None
+        wait_no_more()
     assert claim(uuid.uuid4(), "here") is None
     row.refresh_from_db()
     assert (row.state, row.attempt, row.lease_token) == (State.FAILED, MAX_ATTEMPTS, None)
