@@ -12,9 +12,10 @@ from django.test import Client
 from django.utils import timezone
 
 from conductor.models import ClaimEvent, KnownExposure, Watch
+from conductor.services.claiming import expire_overdue
 from conductor.services.moving import move
 from tests.rows.conducting import API, ONE, Asker
-from tests.rows.waiting import claimed, known, lost
+from tests.rows.waiting import claimed, known, lost, wait_no_more
 
 pytestmark = pytest.mark.django_db
 State = KnownExposure.State
@@ -102,6 +103,8 @@ def test_what_was_done_to_a_known_exposure_can_be_read_since_a_cursor(ada):
     page = ada.get("/api/v1/claim-events/", sort="id", known_exposure=str(row.pk)).json()
     assert [event["what"] for event in page["results"]] == ["added"]
     lost()
+    expire_overdue()
+    wait_no_more()
     claimed()
     page = ada.get("/api/v1/claim-events/", sort="id", cursor=page["cursor"]).json()
     assert [event["what"] for event in page["results"]] == ["claimed", "expired", "claimed"]
@@ -194,7 +197,8 @@ def test_a_person_who_may_not_delete_does_not(operator):
 # Watches -------------------------------------------------------------------------------------------------
 
 
-def test_a_watch_is_made_changed_wanted_and_deleted(ada, tmp_path):
+def test_a_watch_is_made_changed_wanted_and_deleted_and_each_is_kept(ada, tmp_path, settings):
+    settings.SEECHANGE_INCOMING = [str(tmp_path)]
     made = ada.send(
         "/api/v1/watches/", name="tonight", instrument="demo", arguments={"folder": str(tmp_path)}, interval=60
     )
@@ -213,3 +217,5 @@ def test_a_watch_is_made_changed_wanted_and_deleted(ada, tmp_path):
         ada.send("/api/v1/watches/", name="tonight", instrument="demo", arguments={"folder": "/x"}).status_code == 400
     )
     assert ada.send(here, method="delete").status_code == 204 and not Watch.objects.exists()
+    told = ClaimEvent.objects.filter(identifier="watch tonight", actor="ada").order_by("id")
+    assert list(told.values_list("what", flat=True)) == ["added", "changed", "paused", "asked to look", "deleted"]
