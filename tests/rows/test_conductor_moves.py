@@ -76,7 +76,7 @@ def test_a_claim_is_given_back_and_its_holder_is_fenced(
     (row,) = known()
     claim = claimed()
     do(client, "release", [row], counts=counts)
-    assert state(row) == "ready" and row.attempt == attempt
+    assert state(row) == "ready" and row.attempt == attempt and row.not_before is None
     assert claiming.heartbeat(claim.token) is False
 
 
@@ -225,10 +225,13 @@ def test_handing_out_is_paused_and_goes_on_with_a_reason(operator: User, client:
     assert "the dome is wet" in page and "do=resume" in page
     client.post("/conductor/policy/", {"do": "resume", **sent})
     assert not Policy.objects.get().is_paused and "do=pause" in text(PAGE)
+    client.post("/conductor/policy/", {"do": "pause", "step": "do", "reason": "wind"})
     client.post("/conductor/policy/", {"do": "through_step", "through_step": "photocal", **sent})
+    assert "UT: wind; through photocal" in text(PAGE), "the reason of the pause, not of what was changed since"
+    client.post("/conductor/policy/", {"do": "resume", **sent})
     assert Policy.objects.get().through_step == "photocal" and "through photocal" in text(PAGE)
     told = list(ClaimEvent.objects.filter(known_exposure=None).order_by("id").values_list("what", "actor"))
-    assert told == [(what, operator.username) for what in ("paused", "resumed", "changed")]
+    assert told == [(what, operator.username) for what in ("paused", "resumed", "paused", "changed", "resumed")]
     assert client.post("/conductor/policy/", {"do": "dance"}).status_code == 404
 
 

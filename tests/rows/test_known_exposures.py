@@ -10,7 +10,10 @@ from django.utils import timezone
 
 from conductor.errors import BadValue
 from conductor.models import ClaimEvent, KnownExposure
+from conductor.selectors import overview
 from conductor.services.adding import add
+from conductor.services.claiming import claim
+from conductor.services.moving import move
 from tests.rows.waiting import MJD, claimed, known, offers
 
 pytestmark = pytest.mark.django_db
@@ -25,6 +28,20 @@ def test_what_is_known_is_left_alone_when_it_is_added_again():
     first[0].refresh_from_db()
     assert (first[0].priority, first[0].target, first[0].state) == (4, "", State.READY)
     assert ClaimEvent.objects.filter(what="added").count() == 3
+
+
+@pytest.mark.parametrize("kind", ["bias", "dark", "flat"])
+def test_frames_that_no_launcher_takes_are_held_and_say_so(kind):
+    added = add("demo", offers(2, kind=kind), actor="test")
+    assert {row.state for row in added.new} == {State.HELD}
+    event = ClaimEvent.objects.filter(known_exposure=added.new[0]).get()
+    assert (event.what, event.to_state) == ("added", "held") and f"a {kind} exposure" in event.reason
+    known(1, instrument="sdss")
+    found = overview()
+    assert (found.waiting, found.later, found.held) == (1, 0, 0) and found.counts["held"] == 2
+    move("ready", [row.pk for row in added.new], actor="ada")
+    assert overview().waiting == 1 and overview().counts["ready"] == 3, "nothing waits that nobody will take"
+    assert claim(uuid.uuid4(), "here", kinds=[kind]).known_exposure.kind == kind, "unless it is asked for"
 
 
 def test_the_same_name_of_another_instrument_is_another_exposure():
