@@ -54,6 +54,16 @@ class AddForm(forms.Form):
     )
     through_step = forms.ChoiceField(label="last step", required=False, choices=STEPS)
 
+    @property
+    def named_fields(self) -> list[forms.BoundField]:
+        """The fields that say which exposures."""
+        return [self[name] for name in ("instrument", "paths", "file")]
+
+    @property
+    def other_fields(self) -> list[forms.BoundField]:
+        """The others."""
+        return [self[name] for name in ("hold", "priority", "through_step")]
+
     def clean(self) -> dict[str, Any]:
         """Either paths or a file; `found` holds offers, and what cannot be offered."""
         values = super().clean()

@@ -28,7 +28,11 @@ from products.views.paging import page_of
 State = KnownExposure.State
 URGENT_FIRST = (State.FAILED, State.PARTIAL, State.RUNNING, State.CLAIMED, State.READY, State.HELD, State.DONE)
 SORTS: dict[str, tuple[Any, ...]] = {
-    "state": (Case(*(When(state=state, then=Value(n)) for n, state in enumerate(URGENT_FIRST))),),
+    "state": (
+        Case(*(When(state=state, then=Value(n)) for n, state in enumerate(URGENT_FIRST))),
+        Case(When(state=State.READY, then=-F("priority"))),  # what is handed out next comes first
+        Case(When(state=State.READY, then=F("mjd"))),
+    ),
     "priority": (F("priority"),),
     "identifier": (F("identifier"),),
     "mjd": (F("mjd"),),

@@ -129,6 +129,16 @@ def test_the_server_sorts(operator: User, text: Text, sort: str, field: str) -> 
         assert values == sorted(values, reverse=bool(sign)), sign
 
 
+def test_what_is_handed_out_next_comes_first_of_what_is_ready(operator: User, text: Text) -> None:
+    rows = known(5)
+    failed = claimed().known_exposure
+    finishing.finish(failed.lease_token, {"N1": {"state": "failed"}})
+    KnownExposure.objects.filter(pk=rows[3].pk).update(priority=5)
+    keys = re.findall(r'data-row="([^"]+)"', text(PAGE))
+    assert keys == [str(rows[i].pk) for i in (0, 3, 1, 2, 4)]
+    assert claimed().known_exposure == rows[3] and claimed().known_exposure == rows[1]
+
+
 def test_pages_follow_each_other_without_gap_or_repetition(operator: User, text: Text) -> None:
     known(30)
     first, second = text(PAGE), text(f"{PAGE}?page=2")
