@@ -13,9 +13,11 @@ from django.http import HttpRequest
 from conductor import steps
 from conductor.errors import ConductorError
 from conductor.models import ClaimEvent, KnownExposure, PipelineWorker, Policy, Watch
+from conductor.services import policy, watches
 from conductor.services.moving import ACTIONS, Moved, move
 from conductor.watching import check_arguments
 
+IN_THE_ADMIN = "in the admin"
 MOST = 20  # refusals that are said one by one
 VALUES = ("priority", "not_before", "through_step")  # what `change` sets
 
@@ -65,7 +67,7 @@ class ReadOnly(admin.ModelAdmin):
 def _move(request: HttpRequest, action: str, chosen: models.QuerySet, **values: Any) -> list[Moved]:
     """Move the chosen known exposures; what is refused is said on the next page."""
     ids = chosen.values_list("pk", flat=True)
-    moved = move(action, ids, actor=request.user.get_username(), reason="in the admin", **values)
+    moved = move(action, ids, actor=request.user.get_username(), reason=IN_THE_ADMIN, **values)
     for one in [one for one in moved if not one.ok][:MOST]:
         messages.error(request, f"{one.identifier}: {one.error}")
     return moved
@@ -149,13 +151,10 @@ class ClaimEventAdmin(ReadOnly):
 
 @admin.register(PipelineWorker)
 class PipelineWorkerAdmin(ReadOnly):
-    """Launchers; one that is gone for good can be forgotten."""
+    """Launchers, those that ended too; the conductor's page takes one from its list that is gone."""
 
     list_display = ["cluster", "node", "process_id", "version", "started_at", "last_heartbeat", "ended_at"]
     search_fields = ["cluster", "node"]
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return admin.ModelAdmin.has_delete_permission(self, request, obj)
 
 
 @admin.register(Watch)
@@ -167,6 +166,19 @@ class WatchAdmin(admin.ModelAdmin):
     list_filter = ["instrument", "is_paused"]
     readonly_fields = ["last_run", "last_result", "last_counts", "last_error"]
 
+    def save_model(self, request: HttpRequest, obj: Watch, form: forms.ModelForm, change: bool) -> None:
+        """With an event."""
+        watches.save(obj, actor=request.user.get_username(), reason=IN_THE_ADMIN)
+
+    def delete_model(self, request: HttpRequest, obj: Watch) -> None:
+        """With an event."""
+        watches.delete(obj, actor=request.user.get_username(), reason=IN_THE_ADMIN)
+
+    def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet) -> None:
+        """With an event of each."""
+        for watch in queryset:
+            self.delete_model(request, watch)
+
 
 @admin.register(Policy)
 class PolicyAdmin(admin.ModelAdmin):
@@ -174,6 +186,11 @@ class PolicyAdmin(admin.ModelAdmin):
 
     form = StepForm
     list_display = ["__str__", "is_paused", "through_step"]
+
+    def save_model(self, request: HttpRequest, obj: Policy, form: forms.ModelForm, change: bool) -> None:
+        """With an event."""
+        values = {name: form.cleaned_data[name] for name in form.changed_data}
+        policy.set_policy(**values, actor=request.user.get_username(), reason=IN_THE_ADMIN)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return super().has_add_permission(request) and not Policy.objects.exists()

@@ -44,6 +44,6 @@ class StillThere(ConductorError):
 
 
 class NotAllowed(ConductorError):
-    """A file or a folder that nobody may name on a page."""
+    """A file or a folder that may not be named."""
 
     message = "{path} is in none of the folders that may be named here ({allowed})"

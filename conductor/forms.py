@@ -6,10 +6,11 @@ from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
 
 from django import forms
+from django.contrib.auth.models import AbstractBaseUser
 
 from conductor.asking import LONGEST_REASON, STEPS
-from conductor.errors import BadValue, ConductorError
-from conductor.incoming import allowed_folders, checked_path
+from conductor.errors import BadValue, ConductorError, NotAllowed
+from conductor.incoming import allowed_folders, check_folder, checked_path
 from conductor.models import Watch
 from conductor.services.adding import named_instrument
 from conductor.uploads import LARGEST, offers_of
@@ -52,6 +53,16 @@ class AddForm(forms.Form):
         help_text="Higher is handed out first.",
     )
     through_step = forms.ChoiceField(label="last step", required=False, choices=STEPS)
+
+    @property
+    def named_fields(self) -> list[forms.BoundField]:
+        """The fields that say which exposures."""
+        return [self[name] for name in ("instrument", "paths", "file")]
+
+    @property
+    def other_fields(self) -> list[forms.BoundField]:
+        """The others."""
+        return [self[name] for name in ("hold", "priority", "through_step")]
 
     def clean(self) -> dict[str, Any]:
         """Either paths or a file; `found` holds offers, and what cannot be offered."""
@@ -102,9 +113,9 @@ class WatchForm(forms.ModelForm):
             "hold": "hold what is new",
         }
 
-    def __init__(self, *args: Any, may_name_any_folder: bool = False, **options: Any) -> None:
+    def __init__(self, *args: Any, person: AbstractBaseUser, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.may_name_any_folder = may_name_any_folder
+        self.person = person
         self.declared = declared_arguments(named_instrument(self.instance.instrument).offers)
         given = self.instance.arguments if isinstance(self.instance.arguments, dict) else {}
         for argument in self.declared:
@@ -133,10 +144,11 @@ class WatchForm(forms.ModelForm):
         found = {name: value for name, value in given.items() if value not in (None, "")}
         try:
             check_arguments(self.instance.instrument, found)
-            if "folder" in found and not self.may_name_any_folder:
-                checked_path(found["folder"], allowed_folders())
+            check_folder(found, self.person)
+        except NotAllowed as error:
+            self.add_error(f"{ARGUMENT}folder", str(error))
         except ConductorError as error:
-            raise forms.ValidationError(error.details.get("reason") or str(error)) from error
+            raise forms.ValidationError(error.details["reason"]) from error
         self.instance.arguments = found
         return values
 

@@ -1,11 +1,13 @@
-"""Which files of the server may be named on a page: those where raw files arrive, and no others."""
+"""Which files of the server may be named on a page or in the REST API: those where raw files arrive, and no others."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
 
 from conductor.errors import NotAllowed
 from conductor.models import Watch
@@ -26,6 +28,19 @@ def watched_folders() -> list[Path]:
 def allowed_folders() -> list[Path]:
     """All folders of which files may be named."""
     return [*dict.fromkeys([*incoming_folders(), *watched_folders()])]
+
+
+def checked_params(params: Mapping[str, Any], folders: Iterable[Path]) -> dict[str, Any]:
+    """What fetching an exposure needs; NotAllowed where that is a file that may not be named."""
+    if "path" not in params:
+        return dict(params)
+    return {**params, "path": str(checked_path(str(params["path"]), folders))}
+
+
+def check_folder(arguments: Mapping[str, Any], person: AbstractBaseUser) -> None:
+    """NotAllowed where a watch would look through a folder that this person may not name: staff may name any."""
+    if "folder" in arguments and not person.is_staff:
+        checked_path(str(arguments["folder"]), allowed_folders())
 
 
 def checked_path(text: str, folders: Iterable[Path]) -> Path:

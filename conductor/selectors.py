@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from conductor.models import ClaimEvent, KnownExposure, PipelineWorker, Policy
 from conductor.services import policy
-from conductor.services.claiming import later
+from conductor.services.claiming import SCIENCE, later
 from conductor.services.workers import ALIVE
 
 State = KnownExposure.State
@@ -25,15 +25,12 @@ class Overview:
     counts: dict[str, int]  # state → known exposures, every state
     policy: Policy
     lost: int  # leases that ran out and that nobody took back yet
-    later: int  # ready, but not before some time to come
+    waiting: int  # ready, and of the sky: the next launcher may have it
+    later: int  # the same, but not before some time to come
+    held: int  # of the sky; bias and flat frames are always held, and nobody need do anything about them
     oldest: datetime.timedelta | None  # how long the oldest waits that could be claimed now; None: none waits
     workers: int
     alive: int
-
-    @property
-    def waiting(self) -> int:
-        """Ready to be claimed now."""
-        return self.counts[State.READY] - self.later
 
     @property
     def in_work(self) -> int:
@@ -50,11 +47,6 @@ class Overview:
         """Whether there is anything to say: an exposure that is known, or a worker."""
         return bool(self.workers or any(self.counts.values()))
 
-    @property
-    def needs_a_human(self) -> int:
-        """Held, partial or failed: nothing happens to them by itself."""
-        return self.counts[State.HELD] + self.counts[State.PARTIAL] + self.counts[State.FAILED]
-
 
 def counts(rows: QuerySet | None = None) -> dict[str, int]:
     """State → number of known exposures (of `rows`), with nought for states without any."""
@@ -64,9 +56,11 @@ def counts(rows: QuerySet | None = None) -> dict[str, int]:
 
 def overview() -> Overview:
     """The numbers for the head of the conductor's page and for home."""
-    ready = KnownExposure.objects.filter(state=State.READY)
-    waiting = Q(not_before__isnull=True) | Q(not_before__lte=Now())
-    oldest = ready.filter(waiting).aggregate(first=Min("created_at"))["first"]
+    of_the_sky = KnownExposure.objects.filter(kind__in=SCIENCE)
+    now = Q(not_before__isnull=True) | Q(not_before__lte=Now())
+    ready = of_the_sky.filter(state=State.READY).aggregate(
+        waiting=Count("pk", filter=now), every=Count("pk"), oldest=Min("created_at", filter=now)
+    )
     beats = PipelineWorker.objects.filter(ended_at=None).aggregate(
         workers=Count("pk"), alive=Count("pk", filter=Q(last_heartbeat__gte=later(-ALIVE)))
     )
@@ -74,8 +68,10 @@ def overview() -> Overview:
         counts=counts(),
         policy=policy.current(),
         lost=KnownExposure.objects.filter(lease_expires__lt=Now()).count(),
-        later=ready.exclude(waiting).count(),
-        oldest=timezone.now() - oldest if oldest else None,
+        waiting=ready["waiting"],
+        later=ready["every"] - ready["waiting"],
+        held=of_the_sky.filter(state=State.HELD).count(),
+        oldest=timezone.now() - ready["oldest"] if ready["oldest"] else None,
         **beats,
     )
 
@@ -83,6 +79,14 @@ def overview() -> Overview:
 def rows() -> QuerySet[KnownExposure]:
     """Known exposures with what a row of a list shows."""
     return KnownExposure.objects.select_related("worker", "exposure", "watch")
+
+
+def neighbours(row: KnownExposure) -> tuple[KnownExposure | None, KnownExposure | None]:
+    """The known exposures of the same instrument that were taken before and after it."""
+    others = KnownExposure.objects.filter(instrument=row.instrument).only("identifier")
+    before = others.filter(Q(mjd__lt=row.mjd) | Q(mjd=row.mjd, id__lt=row.pk)).order_by("-mjd", "-id")
+    after = others.filter(Q(mjd__gt=row.mjd) | Q(mjd=row.mjd, id__gt=row.pk)).order_by("mjd", "id")
+    return before.first(), after.first()
 
 
 def workers() -> list[PipelineWorker]:

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from conductor.api.serializers import OfferSerializer
-from conductor.errors import BadValue, ConductorError
-from conductor.incoming import checked_path
+from conductor.errors import BadValue
 from processing.instruments.offers import Offer
 
 LARGEST = 5_000_000  # bytes
@@ -30,11 +29,14 @@ def offers_of(content: bytes, folders: Iterable[Path]) -> list[Offer]:
     rows = _from_json(text) if text.lstrip()[:1] in ("[", "{") else _from_csv(text)
     if not 0 < len(rows) <= MOST:
         raise BadValue(field="file", reason=f"it has {len(rows)} rows; from 1 to {MOST} are possible")
-    checked = OfferSerializer(data=rows, many=True)
+    checked = OfferSerializer(data=rows, many=True, context={"folders": [*folders]})
     if not checked.is_valid():
         raise BadValue(field="file", reason="; ".join(_told(checked.errors)))
-    folders = list(folders)
-    return [Offer(**_with_file(number, row, folders)) for number, row in enumerate(checked.validated_data, 1)]
+    for number, row in enumerate(checked.validated_data, 1):
+        if unknown := sorted(set(row["params"]) - set(PARAMS)):
+            said = f"row {number}: params: {', '.join(unknown)!r} cannot be given here; there are: {', '.join(PARAMS)}"
+            raise BadValue(field="file", reason=said)
+    return [Offer(**row) for row in checked.validated_data]
 
 
 def _text(content: bytes) -> str:
@@ -106,16 +108,3 @@ def _told(errors: Any) -> list[str]:
             found.append(f"row {index + 1}: {'' if name in ('', 'non_field_errors') else f'{name}: '}{what}")
     more = len(found) - SHOWN
     return found[:SHOWN] + ([f"and {more} more"] if more > 0 else [])
-
-
-def _with_file(number: int, row: dict[str, Any], folders: list[Path]) -> dict[str, Any]:
-    params = row["params"]
-    if unknown := sorted(set(params) - set(PARAMS)):
-        said = f"row {number}: params: {', '.join(unknown)!r} cannot be given here; there are: {', '.join(PARAMS)}"
-        raise BadValue(field="file", reason=said)
-    if "path" not in params:
-        return row
-    try:
-        return {**row, "params": {**params, "path": str(checked_path(str(params["path"]), folders))}}
-    except ConductorError as error:
-        raise BadValue(field="file", reason=f"row {number}: {error}") from error

@@ -7,7 +7,8 @@ from typing import Any
 from rest_framework import serializers
 
 from conductor import steps
-from conductor.errors import ConductorError
+from conductor.errors import ConductorError, NotAllowed
+from conductor.incoming import check_folder, checked_params
 from conductor.models import ClaimEvent, KnownExposure, PipelineWorker, Policy, Watch
 from conductor.services.adding import named_instrument
 from conductor.services.claiming import LEASE, LONGEST_LEASE, SCIENCE
@@ -129,10 +130,13 @@ class WatchSerializer(Strict, serializers.ModelSerializer):
         read_only_fields = ["look_at_once"]
 
     def validate(self, values: dict[str, Any]) -> dict[str, Any]:
-        """The search arguments must be those of the instrument."""
+        """The search arguments must be those of the instrument, and the folder one that this person may name."""
         of = {name: values.get(name, getattr(self.instance, name, None)) for name in ("instrument", "arguments")}
         try:
             check_arguments(of["instrument"], of["arguments"] or {})
+            check_folder(of["arguments"] or {}, self.context["request"].user)
+        except NotAllowed as error:
+            raise serializers.ValidationError({"arguments": [f"folder: {error}"]}) from error
         except ConductorError as error:
             raise serializers.ValidationError({error.details["field"]: [error.details["reason"]]}) from error
         return values
@@ -152,7 +156,7 @@ class PolicySerializer(Strict, serializers.ModelSerializer):
 
 
 class OfferSerializer(Strict, serializers.ModelSerializer):
-    """One exposure to be made known."""
+    """One exposure to be made known; the context has the folders of which raw files may be named."""
 
     params = PlainJSON(required=False, help_text="What the instrument needs to fetch the raw file, e.g. path.")
     filters = PlainJSON(required=False, help_text="Filter of each section, where they differ.")
@@ -163,6 +167,13 @@ class OfferSerializer(Strict, serializers.ModelSerializer):
             "identifier", "params", "kind", "mjd", "exposure_time", "filter", "filters", "target", "project", "ra",
             "dec",
         ]  # fmt: skip
+
+    def validate_params(self, params: dict[str, Any]) -> dict[str, Any]:
+        """What is fetched later must not be anything that the server can read."""
+        try:
+            return checked_params(params, self.context["folders"])
+        except NotAllowed as error:
+            raise serializers.ValidationError(f"path: {error}") from error
 
     def validate(self, values: dict[str, Any]) -> dict[str, Any]:
         """A position has both coordinates."""

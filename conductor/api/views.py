@@ -19,8 +19,9 @@ from conductor import selectors
 from conductor.api import serializers as data
 from conductor.errors import BadValue, ConductorError, LeaseLost
 from conductor.filters import ClaimEventFilter, KnownExposureFilter
+from conductor.incoming import allowed_folders
 from conductor.models import ClaimEvent, KnownExposure, PipelineWorker, Policy, Watch
-from conductor.services import adding, claiming, finishing, moving, policy, workers
+from conductor.services import adding, claiming, finishing, moving, policy, watches, workers
 from processing.instruments.offers import Offer
 from products.api.base import ArchiveView, ReadView
 from products.models import Exposure
@@ -49,9 +50,9 @@ class Refusals(APIView):
             error = Conflict(str(error), code="lease_lost" if isinstance(error, LeaseLost) else "conflict")
         return super().handle_exception(error)
 
-    def sent(self, serializer: type[serializers.Serializer]) -> dict[str, Any]:
+    def sent(self, serializer: type[serializers.Serializer], **context: Any) -> dict[str, Any]:
         """The values that were sent; 400 names those that are wrong."""
-        found = serializer(data=self.request.data)
+        found = serializer(data=self.request.data, context=context)
         found.is_valid(raise_exception=True)
         return found.validated_data
 
@@ -81,7 +82,7 @@ class KnownExposureView(Refusals, ReadView):
     @extend_schema(request=data.AddSerializer, responses={201: data.AddedSerializer})
     def create(self, request: Request) -> Response:
         """Make exposures known; those that are known already are left alone."""
-        sent = self.sent(data.AddSerializer)
+        sent = self.sent(data.AddSerializer, folders=allowed_folders())
         offers = [Offer(**one) for one in sent.pop("exposures")]
         added = adding.add(sent.pop("instrument"), offers, actor=_person(request), **sent)
         return Response(data.AddedSerializer(added).data, status=status.HTTP_201_CREATED)
@@ -196,12 +197,25 @@ class WatchView(Refusals, CreateModelMixin, UpdateModelMixin, DestroyModelMixin,
     }  # fmt: skip
     lookup_value_regex = "[0-9]{1,18}"
 
+    def perform_create(self, serializer: Any) -> None:
+        """Make it."""
+        serializer.instance = watches.save(Watch(**serializer.validated_data), actor=_person(self.request))
+
+    def perform_update(self, serializer: Any) -> None:
+        """Change what was sent of it."""
+        for name, value in serializer.validated_data.items():
+            setattr(serializer.instance, name, value)
+        watches.save(serializer.instance, actor=_person(self.request))
+
+    def perform_destroy(self, instance: Watch) -> None:
+        """Forget it."""
+        watches.delete(instance, actor=_person(self.request))
+
     @extend_schema(request=None, responses={202: data.WatchSerializer})
     @action(detail=True, methods=["post"])
     def look(self, request: Request, pk: str) -> Response:
         """Look as soon as a process that watches is free, whether or not it is due."""
-        row = self.get_object()
-        Watch.objects.filter(pk=row.pk).update(look_at_once=True)
+        watches.look_soon(self.get_object(), actor=_person(request))
         return Response(self.get_serializer(self.get_object()).data, status=status.HTTP_202_ACCEPTED)
 
 

@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError
 from conductor import steps
 from conductor.errors import BadValue
 from conductor.models import ClaimEvent, KnownExposure, Watch
+from conductor.services.claiming import SCIENCE
 from conductor.services.turns import in_turn
 from processing.instruments.base import Instrument
 from processing.instruments.offers import Offer, Unreadable
@@ -45,27 +46,33 @@ def add(
 ) -> Added:
     """Make the offered exposures of an instrument known, held or ready; BadValue for an unknown instrument or step.
 
+    What is no science exposure is held, since no launcher asks for it: nothing waits that nobody will take.
     Two that add the same exposure at once add it once: the rows that the constraint lets in are the new ones.
     """
     named_instrument(instrument)
     steps.checked(through_step)
     common = {
-        "instrument": instrument, "state": State.HELD if hold else State.READY, "priority": priority,
-        "through_step": through_step, "watch": watch,
+        "instrument": instrument, "priority": priority, "through_step": through_step, "watch": watch,
     }  # fmt: skip
     made = [_row(offer, common) for offer in offers]
     added = Added(refused=[row for row in made if isinstance(row, Unreadable)])
     rows = {row.identifier: row for row in made if isinstance(row, KnownExposure)}
     rows = [rows[name] for name in sorted(rows)]
+    for row in rows:
+        row.state = State.HELD if hold or row.kind not in SCIENCE else State.READY
     with in_turn():
         fresh = _insert(instrument, rows)
         ClaimEvent.objects.bulk_create(
-            ClaimEvent.of(row, "added", row.state, from_state="", actor=actor) for row in fresh
+            ClaimEvent.of(row, "added", row.state, from_state="", actor=actor, reason=_why_held(row)) for row in fresh
         )
     added.new = fresh
     ids = {row.pk for row in fresh}
     added.known = [row.identifier for row in rows if row.pk not in ids]
     return added
+
+
+def _why_held(row: KnownExposure) -> str:
+    return "" if row.kind in SCIENCE else f"it is a {row.kind} exposure, and launchers take those of the sky"
 
 
 def _insert(instrument: str, rows: Sequence[KnownExposure]) -> list[KnownExposure]:

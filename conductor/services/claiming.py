@@ -27,6 +27,7 @@ State = KnownExposure.State
 LEASE = 120.0  # s
 LONGEST_LEASE = 3600.0  # s
 SCIENCE = (Exposure.Kind.SCIENCE.value,)
+BACK_OFF = (60.0, 300.0)  # s before the next attempt, after the first, and after the second
 
 # The same in both dialects but for the clock, the lock, and that SQLite, which does not know how many rows are in which
 # state, must be told the index. SQLite has one writer at a time; PostgreSQL skips the rows that others are just taking.
@@ -126,9 +127,10 @@ def _again(token: uuid.UUID, through_step: str, lease: float) -> Claim | None:
     claimed = ClaimEvent.objects.filter(token=token).first()
     if claimed is None:
         return None
-    if not heartbeat(token, lease=lease):
+    lives = heartbeat(token, lease=lease)
+    row = KnownExposure.objects.select_related("worker").filter(lease_token=token).first() if lives else None
+    if row is None:
         raise TokenUsed(identifier=claimed.identifier)
-    row = KnownExposure.objects.select_related("worker").get(lease_token=token)
     return _claim(row, policy.current(), through_step)
 
 
@@ -145,6 +147,11 @@ def _check_lease(lease: float) -> None:
 def later(seconds: float) -> Expression:
     """An expression: so many seconds after now, by the clock of the database."""
     return Now() + datetime.timedelta(seconds=seconds)
+
+
+def after_a_while(row: KnownExposure) -> Expression:
+    """An expression: when what went wrong in this attempt is tried again; nothing that fails keeps others waiting."""
+    return later(BACK_OFF[min(row.attempt, len(BACK_OFF)) - 1])
 
 
 # What a holder says ----------------------------------------------------------------------------------------
@@ -218,7 +225,7 @@ def refuse_another(token: uuid.UUID, row: KnownExposure) -> None:
 
 
 def expire_overdue() -> int:
-    """Take back what lost its holder: ready again, or failed when its attempts are used up; how many there were."""
+    """Take back what lost its holder: ready after a while, or failed when its attempts are used up; how many."""
     with in_turn():
         return _expire_overdue()
 
@@ -228,12 +235,15 @@ def _expire_overdue() -> int:
     if not overdue.exists():
         return 0
     rows = list(overdue.select_for_update(skip_locked=True, of=("self",)).select_related("worker"))
-    lose(rows, actor="conductor", reason="nothing was heard of its holder for the time of its lease")
+    lose(rows, actor="conductor", reason="nothing was heard of its holder for the time of its lease", at_once=False)
     return len(rows)
 
 
-def lose(rows: Sequence[KnownExposure], *, actor: str, reason: str) -> None:
-    """Take leased rows, locked by the caller, from their holders; the attempt counts."""
+def lose(rows: Sequence[KnownExposure], *, actor: str, reason: str, at_once: bool = True) -> None:
+    """Take leased rows, locked by the caller, from their holders; the attempt counts.
+
+    What can be tried again waits for a while unless somebody who looked at it says `at_once`.
+    """
     for row in rows:
         last = row.attempt >= MAX_ATTEMPTS
         state = State.FAILED if last else State.READY
@@ -241,6 +251,6 @@ def lose(rows: Sequence[KnownExposure], *, actor: str, reason: str) -> None:
         if last:
             what += f"; that was attempt {row.attempt}, and there are {MAX_ATTEMPTS}"
         changes = {**FREE, "state": state, "last_error": what}
-        changes |= {"finished_at": Now()} if last else {}
+        changes |= {"finished_at": Now()} if last else {} if at_once else {"not_before": after_a_while(row)}
         KnownExposure.objects.filter(pk=row.pk, lease_token=row.lease_token).update(**changes)
         ClaimEvent.of(row, "expired", state, actor=actor, reason=what, token=row.lease_token).save()

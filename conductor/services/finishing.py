@@ -11,12 +11,11 @@ from django.db.models.functions import Now
 from conductor.errors import BadValue, LeaseLost
 from conductor.models import ClaimEvent, KnownExposure
 from conductor.models.known_exposures import MAX_ATTEMPTS
-from conductor.services.claiming import FREE, held, later
+from conductor.services.claiming import FREE, after_a_while, held
 from conductor.services.turns import in_turn
 from products.models import Exposure
 
 State = KnownExposure.State
-BACK_OFF = (60, 300, 1500)  # s before the next attempt, after the first, second, … one
 DONE, FAILED, MISSING = "done", "failed", "missing"
 Sections = Mapping[str, Mapping[str, Any]]
 
@@ -49,7 +48,7 @@ def finish(
         changes |= {"exposure": exposure} if exposure else {}
         again = state == State.READY
         if again:
-            changes["not_before"] = later(BACK_OFF[min(row.attempt, len(BACK_OFF)) - 1])
+            changes["not_before"] = after_a_while(row)
         KnownExposure.objects.filter(pk=row.pk, lease_token=token).update(**changes)
         what = "tried again" if again else "finished"
         ClaimEvent.of(row, what, state, actor=str(row.worker or ""), reason=reason, token=token).save()

@@ -90,7 +90,7 @@ def move_one(action: str, row: KnownExposure, *, actor: str, reason: str = "", *
     """Do `action` with one; WrongState where its state does not allow that. The row as it is then."""
     (moved,) = move(action, [row.pk], actor=actor, reason=reason, **values)
     if not moved.ok:
-        allowed = _listed(ACTIONS[action].allowed)
+        allowed = listed(ACTIONS[action].allowed)
         raise WrongState(
             identifier=row.identifier, state=moved.state or "gone", done=ACTIONS[action].done, allowed=allowed
         )
@@ -111,7 +111,7 @@ def _moved(action: str, rows: Sequence[KnownExposure], actor: str, reason: str, 
         _change(what, able, values)
     now = dict(KnownExposure.objects.filter(pk__in=[row.pk for row in able]).values_list("pk", "state"))
     answers = [Moved(row.pk, row.identifier, now.get(row.pk, "")) for row in able]
-    wrong = f"cannot be {what.done}; that is for what is {_listed(what.allowed)}"
+    wrong = f"cannot be {what.done}; that is for what is {listed(what.allowed)}"
     return answers + [Moved(row.pk, row.identifier, row.state, f"it is {row.state}: it {wrong}") for row in refused]
 
 
@@ -180,5 +180,6 @@ def _check_values(action: str, values: dict[str, Any]) -> None:
     steps.checked(values.get("through_step", ""))
 
 
-def _listed(states: Iterable[str]) -> str:
+def listed(states: Iterable[str]) -> str:
+    """`ready, partial or failed`."""
     return " or ".join(filter(None, [", ".join([*states][:-1]), [*states][-1]]))

@@ -34,6 +34,6 @@ def set_policy(
     return row
 
 
-def last_word() -> ClaimEvent | None:
-    """Who changed the policy last, and why."""
-    return ClaimEvent.objects.filter(known_exposure=None, identifier=SUBJECT).first()
+def last_pause() -> ClaimEvent | None:
+    """Who paused it last, and why."""
+    return ClaimEvent.objects.filter(known_exposure=None, identifier=SUBJECT, what="paused").first()

@@ -10,13 +10,19 @@ from django.db.models import Max
 from conductor.models import ClaimEvent, Watch
 from conductor.services.turns import in_turn
 
+SET = ("name", "instrument", "arguments", "interval", "hold", "is_paused", "priority", "through_step")  # by people
+
 
 def save(watch: Watch, *, actor: str, reason: str = "") -> Watch:
-    """Make a watch, or change it."""
+    """Make a watch, or change what people set of it: what a look notes meanwhile stays."""
     with in_turn():
-        what = "changed" if watch.pk else "added"
-        watch.save()
-        _tell(watch, what, actor, reason)
+        before = Watch.objects.filter(pk=watch.pk).first()
+        watch.save(update_fields=SET if before else None)
+        changed = {name for name in SET if before and getattr(before, name) != getattr(watch, name)}
+        if before is None or changed - {"is_paused"}:
+            _tell(watch, "changed" if before else "added", actor, reason)
+        if watch.is_paused != (before is not None and before.is_paused):
+            _tell(watch, "paused" if watch.is_paused else "resumed", actor, reason)
     return watch
 
 

@@ -28,7 +28,11 @@ from products.views.paging import page_of
 State = KnownExposure.State
 URGENT_FIRST = (State.FAILED, State.PARTIAL, State.RUNNING, State.CLAIMED, State.READY, State.HELD, State.DONE)
 SORTS: dict[str, tuple[Any, ...]] = {
-    "state": (Case(*(When(state=state, then=Value(n)) for n, state in enumerate(URGENT_FIRST))),),
+    "state": (
+        Case(*(When(state=state, then=Value(n)) for n, state in enumerate(URGENT_FIRST))),
+        Case(When(state=State.READY, then=-F("priority"))),  # what is handed out next comes first
+        Case(When(state=State.READY, then=F("mjd"))),
+    ),
     "priority": (F("priority"),),
     "identifier": (F("identifier"),),
     "mjd": (F("mjd"),),
@@ -64,7 +68,7 @@ def conductor(request: HttpRequest) -> HttpResponse:
         "page": page,
         "pills": pills(request),
         "overview": overview,
-        "policy_event": policy.last_word() if overview.policy.is_paused else None,
+        "policy_event": policy.last_pause() if overview.policy.is_paused else None,
         "workers": selectors.workers(),
         "watches": [(watch, paused.get(watch.pk)) for watch in looks],
         "movements": movements.latest(MOVEMENTS),
@@ -127,12 +131,15 @@ def known_exposure(request: HttpRequest, key: str) -> HttpResponse:
     if row is None:
         return redirect(f"{reverse('conductor')}?{urlencode({'identifier': key})}")
     (row,) = decorated([row])
+    before, after = selectors.neighbours(row)
     reports = Report.objects.filter(exposure=row.exposure).defer("traceback", "error_details") if row.exposure else ()
     return render(
         request,
         "conductor/known_exposure.html",
         {
             "row": row,
+            "before": before,
+            "after": after,
             "sections": sections_of(row),
             "events": movements.marked(with_undo(selectors.history(row))[:200]),
             "reports": reports and reports.order_by("-started_at")[:100],

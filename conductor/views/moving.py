@@ -14,7 +14,7 @@ from conductor.errors import BadValue
 from conductor.models import ClaimEvent, KnownExposure
 from conductor.movements import marked
 from conductor.services import policy
-from conductor.services.moving import ACTIONS, move
+from conductor.services.moving import ACTIONS, listed, move
 from conductor.services.undoing import undo, with_undo
 from conductor.views.access import ask, back, done_by, tell, wants_to_do
 from products.views.paging import LARGEST_SIZE
@@ -49,7 +49,7 @@ def move_known_exposures(request: HttpRequest) -> HttpResponse:
             return back(request)
     return ask(
         request,
-        title=f"{asked.button} {rows[0].identifier if len(rows) == 1 else f'{len(rows)} known exposures'}",
+        title=f"{asked.button}: {rows[0].identifier if len(rows) == 1 else f'{len(rows)} known exposures'}",
         sentence=asked.sentence,
         refused=_refused(asked, rows),
         form=form,
@@ -80,7 +80,7 @@ def _refused(asked: Ask, rows: list[KnownExposure]) -> str:
     which = (
         "It is" if len(rows) == 1 else "All are" if number == len(rows) else f"{number} of them will stay as they are:"
     )
-    return f"{which} {' or '.join(others)}; this is for what is {', '.join(asked.allowed)}."
+    return f"{which} {listed(others)}; this is for what is {listed(asked.allowed)}."
 
 
 @done_by(WORK)

@@ -43,7 +43,7 @@ def _form(request: HttpRequest, watch: Watch) -> HttpResponse:
     form = WatchForm(
         request.POST if request.method == "POST" else None,
         instance=watch,
-        may_name_any_folder=request.user.is_staff,
+        person=request.user,
     )
     if form.is_bound and form.is_valid():
         watches.save(form.instance, actor=request.user.get_username(), reason=form.cleaned_data["reason"])

@@ -7,28 +7,22 @@ import time
 import uuid
 
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import connection
 from django.utils import timezone
 
 from conductor.errors import BadValue, LeaseLost, TokenUsed
-from conductor.models import ClaimEvent, KnownExposure, PipelineWorker
+from conductor.models import KnownExposure, PipelineWorker
 from conductor.models.known_exposures import MAX_ATTEMPTS
 from conductor.services import claiming
-from conductor.services.adding import add
 from conductor.services.claiming import claim, expire_overdue, heartbeat, release, start
 from conductor.services.finishing import finish
 from conductor.services.policy import set_policy
-from tests import factories
 from tests.rows.sharing import run_beside
-from tests.rows.waiting import MJD, claimed, events, known, lost, offers
+from tests.rows.waiting import claimed, events, known, lost, wait_no_more
 
 pytestmark = pytest.mark.django_db
 State = KnownExposure.State
-DONE, FAILED = {"state": "done"}, {"state": "failed", "error": "4 stars found, 10 needed"}
-KILLED = {"state": "failed", "error": "the process was killed by SIGKILL", "transient": True}
-
-
-# Who gets what -----------------------------------------------------------------------------------------
+DONE = {"state": "done"}
 
 
 def test_the_highest_priority_comes_first_and_then_the_oldest():
@@ -96,7 +90,7 @@ def test_what_cannot_be_is_refused_before_anything_is_taken(options, field):
     assert row.state == State.READY and row.attempt == 0
 
 
-# Asking twice, and too late ----------------------------------------------------------------------------
+# Asking twice, and too late ------------------------------------------------------------------------------
 
 
 def test_the_same_token_gives_the_same_exposure_and_renews_the_lease():
@@ -118,9 +112,13 @@ def test_a_token_is_good_for_one_claim():
         claim(token, "here")
 
 
-def test_a_lost_lease_is_taken_by_the_next_asker_without_any_delay():
+def test_what_was_lost_is_tried_again_after_a_while_by_another_and_its_old_holder_is_fenced():
     (row,) = known()
     gone = lost()
+    assert claim(uuid.uuid4(), "other") is None
+    row.refresh_from_db()
+    assert row.state == State.READY and 50 < (row.not_before - timezone.now()).total_seconds() <= 60
+    wait_no_more()
     mine = claimed("other")
     assert mine.known_exposure == row and mine.known_exposure.attempt == 2
     assert not heartbeat(gone.token)
@@ -137,14 +135,14 @@ def test_a_lost_lease_is_taken_by_the_next_asker_without_any_delay():
 
 
 def test_a_heartbeat_keeps_what_would_be_lost():
-    (row,) = known()
+    known()
     found = claimed(lease=0.3)
     for _ in range(3):
         time.sleep(0.15)
         assert heartbeat(found.token, lease=0.3)
-        assert claim(uuid.uuid4(), "other") is None
+        assert expire_overdue() == 0
     time.sleep(0.35)
-    assert claimed("other").known_exposure == row
+    assert expire_overdue() == 1
 
 
 def test_whoever_never_claimed_is_told_so():
@@ -159,6 +157,11 @@ def test_attempts_are_bounded_and_the_last_loss_says_who_was_lost():
     for number in range(MAX_ATTEMPTS):
         found = lost(f"cluster-{number}")
         assert found.known_exposure.attempt == number + 1
+        assert expire_overdue() == 1
+        row.refresh_from_db()
+        waits = row.not_before and (row.not_before - timezone.now()).total_seconds()
+        assert waits == pytest.approx((60, 300)[number], abs=10) if number < 2 else waits is None
+        wait_no_more()
     assert claim(uuid.uuid4(), "here") is None
     row.refresh_from_db()
     assert (row.state, row.attempt, row.lease_token) == (State.FAILED, MAX_ATTEMPTS, None)
@@ -176,185 +179,7 @@ def test_leases_that_ran_out_are_taken_back_without_anybody_asking():
     assert not KnownExposure.objects.filter(state__in=KnownExposure.LEASED).exists()
 
 
-# The end -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("sections", "state"),
-    [
-        ({"N1": DONE, "N2": DONE}, State.DONE),
-        ({"N1": DONE, "N2": FAILED}, State.PARTIAL),
-        ({"N1": DONE}, State.PARTIAL),
-        ({"N1": FAILED, "N2": FAILED}, State.FAILED),
-        ({"N1": FAILED, "N2": KILLED}, State.FAILED),
-        ({"N1": DONE, "N2": KILLED}, State.READY),
-        ({}, State.FAILED),
-    ],
-)
-def test_done_means_that_every_ccd_finished(sections, state):
-    (row,) = known()
-    token = claimed().token
-    assert start(token, sections=["N1", "N2"]).state == State.RUNNING
-    row = finish(token, sections)
-    assert row.state == state and row.lease_token is None
-    assert set(row.sections) == {"N1", "N2"}
-    assert bool(row.last_error) == (state != State.DONE)
-    assert events(row)[-1][1:] == ("running", state)
-
-
-def test_passing_troubles_are_met_again_after_a_longer_and_longer_while_and_not_for_ever():
-    known()
-    for minutes in (1, 5):
-        token, before = claimed().token, timezone.now()
-        row = finish(token, {"N1": KILLED})
-        assert row.state == State.READY
-        assert (row.not_before - before).total_seconds() == pytest.approx(60 * minutes, abs=10)
-        assert claim(uuid.uuid4(), "here") is None
-        KnownExposure.objects.update(not_before=None)
-    row = finish(claimed().token, {"N1": KILLED})
-    assert (row.state, row.attempt) == (State.FAILED, MAX_ATTEMPTS)
-    assert "SIGKILL" in row.last_error
-
-
-def test_a_raw_file_that_cannot_be_fetched_fails_or_is_tried_again():
-    known()
-    assert finish(claimed().token, {}, error="the archive is away", transient=True).state == State.READY
-    KnownExposure.objects.update(not_before=None)
-    row = finish(claimed().token, {}, error="it is no FITS file")
-    assert (row.state, row.last_error) == (State.FAILED, "it is no FITS file")
-
-
-def test_an_end_that_is_said_twice_counts_once():
-    (row,) = known()
-    token = claimed().token
-    assert finish(token, {"N1": DONE}).state == State.DONE
-    assert finish(token, {"N1": FAILED}).state == State.DONE
-    assert [what for what, *_ in events(row)] == ["added", "claimed", "finished"]
-
-
-def test_what_is_given_back_does_not_count_as_an_attempt():
-    (row,) = known()
-    for _ in range(MAX_ATTEMPTS + 2):
-        token = claimed().token
-        start(token)
-        row = release(token, "SIGTERM")
-        assert (row.state, row.attempt, row.lease_token) == (State.READY, 0, None)
-    assert ClaimEvent.objects.filter(what="released", reason="SIGTERM").count() == MAX_ATTEMPTS + 2
-
-
-def test_the_exposure_of_the_archive_is_known_from_the_start_on():
-    known()
-    exposure = factories.exposure()
-    token = claimed().token
-    assert start(token, exposure=exposure).exposure == exposure
-    assert finish(token, {"N1": DONE}).exposure == exposure
-
-
-def test_a_start_that_is_said_twice_begins_once():
-    (row,) = known()
-    token = claimed().token
-    start(token)
-    start(token)
-    assert [what for what, *_ in events(row)] == ["added", "claimed", "started"]
-
-
-@pytest.mark.parametrize(
-    "said", [{"state": "good"}, {}, "done", {"state": "failed", "error": 3}, {"state": "done", "transient": "no"}]
-)
-def test_what_cannot_be_said_of_a_ccd_is_refused_and_the_claim_goes_on(said):
-    known()
-    token = claimed().token
-    with pytest.raises(BadValue, match="N1"):
-        finish(token, {"N1": said})
-    assert heartbeat(token)
-
-
-# What the database holds -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"state": "lost"}, {"lease_token": uuid.UUID(int=1)}, {"state": "running"}, {"lease_expires": timezone.now()},
-        {"ra": 10.0}, {"ra": 400.0, "dec": 0.0, "hpx": 1}, {"dec": 3.0}, {"attempt": -1},
-        {"state": "claimed", "lease_token": uuid.UUID(int=1)},
-    ],
-)  # fmt: skip
-def test_the_database_refuses_states_that_cannot_be(wrong):
-    (row,) = known()
-    with pytest.raises(IntegrityError), transaction.atomic():
-        KnownExposure.objects.filter(pk=row.pk).update(**wrong)
-
-
-def test_one_token_holds_one_exposure():
-    known(2)
-    token, other = claimed().token, claimed()
-    with pytest.raises(IntegrityError), transaction.atomic():
-        KnownExposure.objects.filter(pk=other.known_exposure.pk).update(lease_token=token)
-
-
-def test_events_are_written_once_and_outlive_what_they_are_about():
-    (row,) = known()
-    event = ClaimEvent.objects.get()
-    for change in (
-        event.save,
-        event.delete,
-        ClaimEvent.objects.all().delete,
-        lambda: ClaimEvent.objects.update(actor="x"),
-    ):
-        with pytest.raises(TypeError, match="never"):
-            change()
-    row.delete()
-    assert ClaimEvent.objects.get().identifier == "raw_0000.fits"
-
-
-# Making known ------------------------------------------------------------------------------------------
-
-
-def test_what_is_known_is_left_alone_when_it_is_added_again():
-    first = known(2, priority=4)
-    added = add("demo", offers(3, target="another"), actor="test", hold=True)
-    assert [row.identifier for row in added.new] == ["raw_0002.fits"]
-    assert added.known == ["raw_0000.fits", "raw_0001.fits"] and added.new[0].state == State.HELD
-    first[0].refresh_from_db()
-    assert (first[0].priority, first[0].target, first[0].state) == (4, "", State.READY)
-    assert ClaimEvent.objects.filter(what="added").count() == 3
-
-
-def test_the_same_name_of_another_instrument_is_another_exposure():
-    known(1)
-    assert len(known(1, instrument="sdss")) == 1
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"filter": "x" * 30}, {"kind": "moon"}, {"exposure_time": -1.0}, {"exposure_time": float("nan")}, {"ra": 10.0, "dec": 95.0},
-        {"ra": float("inf"), "dec": 0.0}, {"params": {"path": "a\0b"}}, {"target": "a\0b"}, {"params": {"x": float("nan")}},
-    ],
-)  # fmt: skip
-def test_what_cannot_be_a_row_is_named_and_the_others_are_added(wrong):
-    good, bad = offers(1)[0], offers(2, **wrong)[1]
-    added = add("demo", [bad, good], actor="test")
-    assert [row.identifier for row in added.new] == ["raw_0000.fits"]
-    assert [one.identifier for one in added.refused] == ["raw_0001.fits"] and added.refused[0].reason
-
-
-def test_an_unknown_instrument_or_step_is_refused():
-    with pytest.raises(BadValue, match="there are: demo"):
-        add("dem", offers(1), actor="test")
-    with pytest.raises(BadValue, match="there is no step"):
-        add("demo", offers(1), actor="test", through_step="exposure")
-
-
-def test_a_position_can_be_searched_and_need_not_be_there():
-    add("demo", offers(1, ra=192.8595, dec=27.1283), actor="test")  # the galactic pole
-    (row,) = KnownExposure.objects.near(192.86, 27.128, 5)
-    assert row.galactic_latitude == pytest.approx(90, abs=0.01)
-    assert KnownExposure.objects.create(instrument="demo", identifier="nowhere", mjd=MJD).galactic_latitude is None
-
-
-# Beside other processes --------------------------------------------------------------------------------
+# Beside other processes ----------------------------------------------------------------------------------
 
 
 @pytest.mark.django_db(transaction=True)

@@ -78,11 +78,17 @@ def test_a_watch_with_wrong_arguments_is_refused_by_field(root):
     answer = root.post(page, fields)
     assert "there is no such argument" in str(answer.context["adminform"].form.errors["arguments"])
     assert root.post(page, {**fields, "arguments": '{"folder": "/x"}'}).status_code == 302
-    assert Watch.objects.get().arguments == {"folder": "/x"}
+    watch = Watch.objects.get()
+    assert watch.arguments == {"folder": "/x"}
+    assert ClaimEvent.objects.latest("id").what == "added"
+    root.post(reverse("admin:conductor_watch_delete", args=[watch.pk]), {"post": "yes"})
+    event = ClaimEvent.objects.latest("id")
+    assert (event.identifier, event.what, event.actor) == ("watch x", "deleted", "root") and not Watch.objects.exists()
 
 
 def test_there_is_one_policy_and_events_are_only_read(root):
     root.post(reverse("admin:conductor_policy_add"), {"is_paused": "on", "through_step": ""})
     assert Policy.objects.get().is_paused
+    assert (ClaimEvent.objects.get().what, ClaimEvent.objects.get().actor) == ("paused", "root")
     assert root.get(reverse("admin:conductor_policy_add")).status_code == 403
     assert root.get(reverse("admin:conductor_claimevent_add")).status_code == 403

@@ -140,7 +140,7 @@ def test_the_overview_counts_what_waits_what_is_lost_and_who_is_alive():
     finish(claimed("alive", lease=60).token, {"A": {"state": "failed"}})
     lost("gone")
     found = selectors.overview()
-    assert (found.waiting, found.later, found.in_work, found.lost, found.needs_a_human) == (2, 1, 1, 1, 2)
+    assert (found.waiting, found.later, found.in_work, found.lost, found.held) == (2, 1, 1, 1, 1)
     assert found.counts["done"] == 0 and sum(found.counts.values()) == 6
     assert datetime.timedelta(0) <= found.oldest < datetime.timedelta(minutes=10)
     assert (found.workers, found.alive) == (3, 3)

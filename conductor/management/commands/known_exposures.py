@@ -88,7 +88,7 @@ class Command(BaseCommand):
         added = add(
             instrument.name,
             [one for one in found if not isinstance(one, Unreadable)],
-            actor=_person(),
+            actor=person(),
             hold=options["hold"],
             priority=options["priority"],
             through_step=options["through_step"],
@@ -127,7 +127,7 @@ class Command(BaseCommand):
         values = {name: options.get(name) for name in ("priority", "through_step") if options.get(name) is not None}
         if options.get("not_before", ...) is not ...:
             values["not_before"] = options["not_before"]
-        moved = move(options["action"], [row.pk for row in rows], actor=_person(), reason=options["reason"], **values)
+        moved = move(options["action"], [row.pk for row in rows], actor=person(), reason=options["reason"], **values)
         for one in moved:
             if one.ok:
                 self.stdout.write(f"{one.identifier}: {one.state or 'deleted'}")
@@ -151,5 +151,6 @@ def _named(text: str) -> KnownExposure:
     return found[0]
 
 
-def _person() -> str:
+def person() -> str:
+    """Who does it, as events tell."""
     return f"{getpass.getuser()} (command line)"

@@ -13,7 +13,9 @@ from django.db import close_old_connections
 
 from conductor import steps
 from conductor.errors import CannotLook
+from conductor.management.commands.known_exposures import person
 from conductor.models import Watch
+from conductor.services import watches
 from conductor.watching import Look, check_arguments, due, look_all
 from processing.management.step_command import clear_errors
 from processing.reporting import LOST
@@ -79,14 +81,16 @@ class Command(BaseCommand):
         check_arguments(options["instrument"], arguments)
         values = {name: options[name] for name in ("instrument", "interval", "hold", "priority")}
         values |= {"arguments": arguments, "through_step": steps.checked(options["through_step"])}
+        watch = Watch.objects.filter(name=options["name"]).first() or Watch(name=options["name"])
+        done = "changed" if watch.pk else "made"
+        for name, value in values.items():
+            setattr(watch, name, value)
         try:
-            Watch(name=options["name"], **values).clean_fields()
+            watch.clean_fields()
         except ValidationError as error:
             raise CommandError("; ".join(f"{name}: {said[0]}" for name, said in error.message_dict.items())) from error
-        _, made = Watch.objects.update_or_create(name=options["name"], defaults=values)
-        self.stdout.write(
-            f"watch {options['name']} {'made' if made else 'changed'}; it looks while `manage.py watch` runs"
-        )
+        watches.save(watch, actor=person())
+        self.stdout.write(f"watch {watch} {done}; it looks while `manage.py watch` runs")
 
     def _chosen(self, name: str) -> list[Watch]:
         found = list(Watch.objects.filter(name=name) if name else Watch.objects.all())
