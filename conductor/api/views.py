@@ -23,6 +23,7 @@ from conductor.models import ClaimEvent, KnownExposure, PipelineWorker, Policy, 
 from conductor.services import adding, claiming, finishing, moving, policy, workers
 from processing.instruments.offers import Offer
 from products.api.base import ArchiveView, ReadView
+from products.api.parameters import refuse_others
 from products.models import Exposure
 
 WORK = "conductor.change_knownexposure"
@@ -36,10 +37,11 @@ class Conflict(APIException):
     default_code = "conflict"
 
 
-class Refusals(APIView):
-    """Expected failures of the conductor with the status that fits."""
+class OfConductor(APIView):
+    """What the conductor shares: who may read it, and expected failures with the status that fits."""
 
     is_under_tag = False
+    read_permission = "conductor.view_knownexposure"
 
     def handle_exception(self, error: Exception) -> Response:
         """The answer to an error."""
@@ -56,7 +58,7 @@ class Refusals(APIView):
         return found.validated_data
 
 
-class KnownExposureView(Refusals, ReadView):
+class KnownExposureView(OfConductor, ReadView):
     """Exposures to be processed: added, claimed, given back, and moved."""
 
     queryset = KnownExposure.objects.none()  # for the document
@@ -152,7 +154,7 @@ class KnownExposureView(Refusals, ReadView):
         return sent
 
 
-class WorkerView(Refusals, CreateModelMixin, DestroyModelMixin, ReadView):
+class WorkerView(OfConductor, CreateModelMixin, DestroyModelMixin, ReadView):
     """Launchers: they register, send heartbeats, and leave."""
 
     queryset = PipelineWorker.objects.filter(ended_at=None)
@@ -179,7 +181,7 @@ class WorkerView(Refusals, CreateModelMixin, DestroyModelMixin, ReadView):
         return Response(self.get_serializer(workers.seen(row.cluster, row.node)).data)
 
 
-class WatchView(Refusals, CreateModelMixin, UpdateModelMixin, DestroyModelMixin, ReadView):
+class WatchView(OfConductor, CreateModelMixin, UpdateModelMixin, DestroyModelMixin, ReadView):
     """Where new exposures are looked for."""
 
     queryset = Watch.objects.all()
@@ -205,7 +207,7 @@ class WatchView(Refusals, CreateModelMixin, UpdateModelMixin, DestroyModelMixin,
         return Response(self.get_serializer(self.get_object()).data, status=status.HTTP_202_ACCEPTED)
 
 
-class ClaimEventView(ListModelMixin, ArchiveView):
+class ClaimEventView(OfConductor, ListModelMixin, ArchiveView):
     """What happened to known exposures; events are never changed."""
 
     queryset = ClaimEvent.objects.all()
@@ -215,7 +217,7 @@ class ClaimEventView(ListModelMixin, ArchiveView):
     ordering_fields = ("id", "at")
 
 
-class PolicyView(Refusals):
+class PolicyView(OfConductor):
     """What holds for everything that is handed out."""
 
     read_scope, write_scope = "read", "admin"
@@ -224,6 +226,7 @@ class PolicyView(Refusals):
     @extend_schema(responses=data.PolicySerializer)
     def get(self, request: Request) -> Response:
         """The policy."""
+        refuse_others(request)
         return Response(data.PolicySerializer(policy.current()).data)
 
     @extend_schema(request=data.PolicySerializer, responses=data.PolicySerializer)
