@@ -49,13 +49,14 @@ class TokenAuthentication(BaseAuthentication):
 def needed(view: Any, action: str | None, method: str | None) -> tuple[str, str]:
     """(scope of a token, permission of its person) that a method of a view asks for; no permission is an empty string.
 
-    The view may name both for an action or a method. What it names no permission for, everybody reads and only a
-    superuser changes.
+    The view may name both for an action or a method, and the permission to read at all. What it names no permission
+    for, every account reads and only a superuser changes.
     """
     reads = method in SAFE_METHODS
     usual = getattr(view, "read_scope", "read") if reads else getattr(view, "write_scope", "admin")
     named = getattr(view, "permissions", {})
-    permission = named.get(action) or named.get(method) or ("" if reads else SUPERUSER)
+    otherwise = getattr(view, "read_permission", "") if reads else SUPERUSER
+    permission = named.get(action) or named.get(method) or otherwise
     return getattr(view, "scopes", {}).get(action) or usual, permission
 
 
@@ -84,7 +85,7 @@ class ScopePermission(BasePermission):
 
 
 class Throttle(SimpleRateThrottle):
-    """So many requests a minute for a token, a person, or the address of a stranger. A courtesy, not a border."""
+    """So many requests a minute for a token or a person; strangers were refused before. A courtesy, not a border."""
 
     scope = "api"
     cache_format = "throttle_%(scope)s_%(ident)s"
@@ -95,5 +96,4 @@ class Throttle(SimpleRateThrottle):
 
     def get_cache_key(self, request: Any, view: Any) -> str:
         """Whom to count."""
-        ident = request.auth.pk if hasattr(request.auth, "pk") else request.user.pk or self.get_ident(request)
-        return self.cache_format % {"scope": self.scope, "ident": ident}
+        return self.cache_format % {"scope": self.scope, "ident": (request.auth or request.user).pk}

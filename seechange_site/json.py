@@ -21,7 +21,10 @@ class Numbers(JSONRenderer):
 
     def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> bytes:
         """The answer's bytes."""
-        return super().render(finite(data), accepted_media_type, renderer_context)
+        try:
+            return super().render(data, accepted_media_type, renderer_context)
+        except ValueError:  # something is not finite, which is rare: to look at every number takes long
+            return super().render(finite(data), accepted_media_type, renderer_context)
 
 
 def finite(value: Any) -> Any:

@@ -73,6 +73,7 @@ def _listed(request: HttpRequest) -> dict[str, Any]:
         "sort": sort,
         "total": User.objects.count(),
         "roles": [(role, members.get(role.name, 0)) for role in roles.ROLES],
+        "without": roles.WITHOUT,
     }
 
 

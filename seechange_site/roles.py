@@ -29,8 +29,9 @@ class Role:
     allows: str
 
 
+WITHOUT = "read the archive, on its pages and with a token in the REST API"  # what every account may
 ROLES = (
-    Role("viewer", "read every page, and the REST API with a token"),
+    Role("viewer", "read everything: known exposures, workers, watches and the queue too"),
     Role("scanner", "say what is real and what is bogus"),
     Role("operator", "move known exposures, watches and workers, mark products as bad, send alerts again"),
     Role("admin", "choose what provenance tags hold, give accounts, roles and tokens, use the admin"),
@@ -114,8 +115,8 @@ def role_of(person: Any) -> str:
 
 
 def allowed(role: str) -> list[str]:
-    """What a role allows in words, with what the roles below it allow."""
-    return [one.allows for one in ROLES[: NAMES.index(role) + 1]] if role in NAMES else []
+    """What a role allows in words, with what those below it and every account may; an empty string is no role."""
+    return [WITHOUT, *(one.allows for one in ROLES[: NAMES.index(role) + 1 if role else 0])]
 
 
 def may_give(giver: Any, roles: Iterable[str]) -> bool:

@@ -124,6 +124,7 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_SCHEMA_CLASS": "seechange_site.api.Described",
     "EXCEPTION_HANDLER": "seechange_site.api.errors",
+    "URL_FORMAT_OVERRIDE": None,  # `format=` is a parameter like others: there is none
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
 SPECTACULAR_SETTINGS = {

@@ -24,6 +24,7 @@ from conductor.models import ClaimEvent, KnownExposure, PipelineWorker, Policy, 
 from conductor.services import adding, claiming, finishing, moving, policy, watches, workers
 from processing.instruments.offers import Offer
 from products.api.base import ArchiveView, ReadView
+from products.api.parameters import refuse_others
 from products.models import Exposure
 
 WORK = "conductor.change_knownexposure"
@@ -37,10 +38,11 @@ class Conflict(APIException):
     default_code = "conflict"
 
 
-class Refusals(APIView):
-    """Expected failures of the conductor with the status that fits."""
+class OfConductor(APIView):
+    """What the conductor shares: who may read it, and expected failures with the status that fits."""
 
     is_under_tag = False
+    read_permission = "conductor.view_knownexposure"
 
     def handle_exception(self, error: Exception) -> Response:
         """The answer to an error."""
@@ -57,7 +59,7 @@ class Refusals(APIView):
         return found.validated_data
 
 
-class KnownExposureView(Refusals, ReadView):
+class KnownExposureView(OfConductor, ReadView):
     """Exposures to be processed: added, claimed, given back, and moved."""
 
     queryset = KnownExposure.objects.none()  # for the document
@@ -153,7 +155,7 @@ class KnownExposureView(Refusals, ReadView):
         return sent
 
 
-class WorkerView(Refusals, CreateModelMixin, DestroyModelMixin, ReadView):
+class WorkerView(OfConductor, CreateModelMixin, DestroyModelMixin, ReadView):
     """Launchers: they register, send heartbeats, and leave."""
 
     queryset = PipelineWorker.objects.filter(ended_at=None)
@@ -180,7 +182,7 @@ class WorkerView(Refusals, CreateModelMixin, DestroyModelMixin, ReadView):
         return Response(self.get_serializer(workers.seen(row.cluster, row.node)).data)
 
 
-class WatchView(Refusals, CreateModelMixin, UpdateModelMixin, DestroyModelMixin, ReadView):
+class WatchView(OfConductor, CreateModelMixin, UpdateModelMixin, DestroyModelMixin, ReadView):
     """Where new exposures are looked for."""
 
     queryset = Watch.objects.all()
@@ -219,7 +221,7 @@ class WatchView(Refusals, CreateModelMixin, UpdateModelMixin, DestroyModelMixin,
         return Response(self.get_serializer(self.get_object()).data, status=status.HTTP_202_ACCEPTED)
 
 
-class ClaimEventView(ListModelMixin, ArchiveView):
+class ClaimEventView(OfConductor, ListModelMixin, ArchiveView):
     """What happened to known exposures; events are never changed."""
 
     queryset = ClaimEvent.objects.all()
@@ -229,7 +231,7 @@ class ClaimEventView(ListModelMixin, ArchiveView):
     ordering_fields = ("id", "at")
 
 
-class PolicyView(Refusals):
+class PolicyView(OfConductor):
     """What holds for everything that is handed out."""
 
     read_scope, write_scope = "read", "admin"
@@ -238,6 +240,7 @@ class PolicyView(Refusals):
     @extend_schema(responses=data.PolicySerializer)
     def get(self, request: Request) -> Response:
         """The policy."""
+        refuse_others(request)
         return Response(data.PolicySerializer(policy.current()).data)
 
     @extend_schema(request=data.PolicySerializer, responses=data.PolicySerializer)

@@ -8,12 +8,12 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import DateTimeField, ExpressionWrapper, QuerySet, Value
+from django.db.models import DateTimeField, ExpressionWrapper, F, QuerySet, Value
 from django.db.models.functions import Now
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.exceptions import NotFound, ValidationError
@@ -24,15 +24,24 @@ from products.alerts import avro, frozen
 from products.alerts.packet import Packet, build_records
 from products.alerts.reading import as_json
 from products.api.base import ArchiveView, ReadView
+from products.api.files import AsItIs
+from products.api.parameters import refuse_others
+from products.api.rows import RowSerializer
 from products.errors import ArchiveError
-from products.filters.alerts import AlertFilter
+from products.filters.alerts import MEASUREMENT, AlertFilter
 from products.models import Alert, AlertEvent, DeepScore, Measurement
 from products.selectors import alerts as selector
+from products.selectors.candidates import DIFFERENCE, TO_EXPOSURE
 from products.services.resending import send_again
 from products.views.alerts import avro_answer
 
 SETTLED = timedelta(seconds=10)  # what is younger may stand beside a row that is committed later
 CHOICES = {"as": ("json", "avro"), "stamps": ("yes", "no"), "version": tuple(avro.versions())}
+SUBJECT = {
+    "of_measurement": F("score__measurement"), "of_object": F(f"{MEASUREMENT}__object__name"),
+    "of_exposure": F(f"{MEASUREMENT}__{TO_EXPOSURE}__name"), "of_section": F(f"{MEASUREMENT}__{DIFFERENCE}__section"),
+    "of_mjd": F(f"{MEASUREMENT}__mjd"), "of_filter": F(f"{MEASUREMENT}__filter"), "of_score": F("score__score"),
+}  # fmt: skip
 AS = OpenApiParameter("as", str, enum=CHOICES["as"], description="`avro`: the bytes that brokers get.")
 STAMPS = OpenApiParameter("stamps", str, enum=CHOICES["stamps"], description="`no` leaves them out of the JSON.")
 VERSION = OpenApiParameter("version", str, enum=CHOICES["version"], description="Of the schema; the newest without.")
@@ -49,17 +58,17 @@ class EventSerializer(serializers.ModelSerializer):
         fields = ["created_at", "what", "who", "where", "remark"]
 
 
-class AlertSerializer(serializers.ModelSerializer):
+class AlertSerializer(RowSerializer):
     """One alert of the ledger."""
 
     withheld = serializers.SerializerMethodField(help_text="Names of the badness that keeps it back; usually empty.")
-    measurement = serializers.UUIDField(source="score.measurement_id")
-    object = serializers.CharField(source="score.measurement.object.name")
-    exposure = serializers.SerializerMethodField()
-    section = serializers.SerializerMethodField()
-    mjd = serializers.FloatField(source="score.measurement.mjd")
-    filter = serializers.CharField(source="score.measurement.filter")
-    score = serializers.FloatField(source="score.score")
+    measurement = serializers.UUIDField(source="of_measurement")
+    object = serializers.CharField(source="of_object")
+    exposure = serializers.CharField(source="of_exposure")
+    section = serializers.CharField(source="of_section")
+    mjd = serializers.FloatField(source="of_mjd")
+    filter = serializers.CharField(source="of_filter")
+    score = serializers.FloatField(source="of_score")
 
     class Meta:
         model = Alert
@@ -72,16 +81,6 @@ class AlertSerializer(serializers.ModelSerializer):
     def get_withheld(self, row: Alert) -> str:
         """Why it is kept back."""
         return row.reasons if row.shown_state == "withheld" else ""
-
-    @extend_schema_field(OpenApiTypes.STR)
-    def get_exposure(self, row: Alert) -> str:
-        """Name of the exposure."""
-        return row.score.measurement.measurement_set.cutouts.sources.image.exposure.name
-
-    @extend_schema_field(OpenApiTypes.STR)
-    def get_section(self, row: Alert) -> str:
-        """Name of the CCD."""
-        return row.score.measurement.measurement_set.cutouts.sources.image.section
 
 
 class WhySerializer(serializers.Serializer):
@@ -98,7 +97,7 @@ class SchemaSerializer(serializers.Serializer):
     schema = serializers.JSONField()
 
 
-class AlertView(ReadView):
+class AlertView(AsItIs, ReadView):
     """The ledger of alerts, oldest first: asked again with the last `cursor`, the list gives what came since.
 
     The list begins with what is ten seconds old, so that nothing that was committed late is passed over.
@@ -111,6 +110,7 @@ class AlertView(ReadView):
     ordering_fields = ("created_at",)
     lookup_value_regex = "[0-9a-fA-F-]{36}"
     permissions = {"again": "products.change_alert"}
+    as_it_is = ("packet",)
 
     @property
     def extra_parameters(self) -> tuple[str, ...]:
@@ -119,7 +119,7 @@ class AlertView(ReadView):
 
     def get_queryset(self) -> QuerySet[Alert]:
         """Those of the tag."""
-        rows = selector.with_subject(selector.of_tag(self.tag))
+        rows = selector.of_tag(self.tag).with_marks().annotate(**SUBJECT)
         settled = ExpressionWrapper(Now() - Value(SETTLED), output_field=DateTimeField())
         return rows.filter(created_at__lt=settled) if self.action == "list" else rows
 
@@ -150,6 +150,7 @@ class AlertView(ReadView):
     @action(detail=False, url_path="schema", pagination_class=None)
     def avro_schema(self, request: Request) -> Response:
         """The Avro schema of packets."""
+        refuse_others(request, {"version"})
         version = chosen(request.query_params, "version", avro.VERSION)
         text = json.loads(avro.schema_text(version))
         return Response({"version": version, "versions": avro.versions(), "schema": text})
@@ -167,15 +168,17 @@ class DecisionSerializer(serializers.Serializer):
     decided_at = serializers.DateTimeField(source="batch.created_at")
 
 
-class DecisionView(ArchiveView):
+class DecisionView(AsItIs, ArchiveView):
     """A measurement as an alert, whether or not a stream took it."""
 
     queryset = Measurement.objects.none()
     serializer_class = DecisionSerializer
+    as_it_is = ("packet",)
 
     @extend_schema(parameters=[AS, STAMPS], responses=AVRO_OR_JSON)
     def packet(self, request: Request, key: UUID) -> Response | HttpResponse:
         """The packet of a measurement by its newest score, from what is known now; of no stream."""
+        refuse_others(request, {"tag", "as", "stamps"})
         scores = DeepScore.objects.filter(measurement=key).select_related("score_set")
         score = self.tag.narrow(scores, "score_set__provenance").order_by("-created_at").first()
         if score is None:
@@ -185,6 +188,7 @@ class DecisionView(ArchiveView):
     @extend_schema(responses=DecisionSerializer(many=True))
     def decisions(self, request: Request, key: UUID) -> Response:
         """What every stream decided about a measurement, and which cut kept it back."""
+        refuse_others(request, {"tag"})
         found = selector.decisions(get_object_or_404(Measurement, pk=key), self.tag)
         return Response(DecisionSerializer(found, many=True).data)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from django.db.models import QuerySet
 
 from products.api.base import ProductView
-from products.api.sources import OfImage, with_image
+from products.api.files import BadnessField
+from products.api.rows import IMAGE, OfImage, with_image
 from products.filters.images import WorldCoordinatesFilter, ZeroPointFilter
 from products.models import WorldCoordinates, ZeroPoint
 
@@ -13,11 +14,12 @@ from products.models import WorldCoordinates, ZeroPoint
 class WorldCoordinatesSerializer(OfImage):
     """One astrometric solution; `header` are its FITS cards, one a line."""
 
+    badness = BadnessField()
+
     class Meta:
         model = WorldCoordinates
-        image = "sources.image"
         fields = [
-            "id", "sources", "header", "n_matches", "rms_ra", "rms_dec", "order", "catalog", "badness", "provenance",
+            *IMAGE, "sources", "header", "n_matches", "rms_ra", "rms_dec", "order", "catalog", "badness", "provenance",
             "created_at",
         ]  # fmt: skip
 
@@ -37,11 +39,12 @@ class WorldCoordinatesView(ProductView):
 class ZeroPointSerializer(OfImage):
     """One photometric solution: m = −2.5 log10(flux) + zp, AB, with the flux of the full PSF in electrons."""
 
+    badness = BadnessField()
+
     class Meta:
         model = ZeroPoint
-        image = "world_coordinates.sources.image"
         fields = [
-            "id", "world_coordinates", "zp", "zp_error", "color_term", "scatter", "n_stars", "catalog",
+            *IMAGE, "world_coordinates", "zp", "zp_error", "color_term", "scatter", "n_stars", "catalog",
             "limiting_magnitude", "aperture_radii", "aperture_corrections", "badness", "provenance", "created_at",
         ]  # fmt: skip
 
@@ -55,5 +58,4 @@ class ZeroPointView(ProductView):
 
     def everything(self) -> QuerySet[ZeroPoint]:
         """The solutions of all tags."""
-        rows = with_image(ZeroPoint.objects.all(), "world_coordinates__sources__image")
-        return rows.defer("world_coordinates__header")
+        return with_image(ZeroPoint.objects.all(), "world_coordinates__sources__image")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import QuerySet
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.exceptions import NotFound
@@ -14,7 +14,8 @@ from rest_framework.response import Response
 
 from products.api.base import ProductView
 from products.api.files import BadnessField, FileAddressField, WithFile
-from products.api.parameters import ALWAYS, refuse_others
+from products.api.parameters import ALWAYS, Pages, refuse_others
+from products.api.rows import RowSerializer
 from products.filters.exposures import ExposureFilter
 from products.models import Exposure
 from products.selectors import exposures as selector
@@ -22,7 +23,7 @@ from products.selectors import states
 from products.selectors.trace import exposure_by_name
 
 
-class ExposureSerializer(serializers.ModelSerializer):
+class ExposureSerializer(RowSerializer):
     """One exposure."""
 
     badness = BadnessField()
@@ -70,10 +71,10 @@ class ListedExposureSerializer(ExposureSerializer):
     class Meta(ExposureSerializer.Meta):
         fields = [*ExposureSerializer.Meta.fields, "progress"]
 
-    @extend_schema(responses=ProgressSerializer)
-    def get_progress(self, row: Exposure) -> ProgressSerializer:
+    @extend_schema_field(ProgressSerializer)
+    def get_progress(self, row: Exposure) -> dict[str, Any]:
         """Counts under the tag."""
-        return ProgressSerializer(self.context["progress"][row.pk]).data
+        return self.context["progress"][row.pk]
 
 
 class CCDSerializer(serializers.Serializer):
@@ -97,12 +98,19 @@ class CCDSerializer(serializers.Serializer):
         return dict(row.ticks)
 
 
+class ExposurePages(Pages):
+    """Pages of exposures: what came of every CCD is summed up for each."""
+
+    largest = 250
+
+
 class ExposureView(WithFile, ProductView):
     """Exposures, each with what came of it under the tag."""
 
     queryset = Exposure.objects.none()
     serializer_class = ListedExposureSerializer
     filterset_class = ExposureFilter
+    pagination_class = ExposurePages
     ordering = ["-mjd"]
     ordering_fields = ("mjd", "name", "exposure_time", "created_at")
     extra_parameters = ("calibrated",)
@@ -132,7 +140,8 @@ class ExposureView(WithFile, ProductView):
         return Response(found)
 
     def _with_progress(self, rows: list[Exposure]) -> list[dict[str, Any]]:
-        progress = {row.exposure.pk: row for row in selector.overview(rows, self.tag)}
+        found = selector.overview(rows, self.tag)
+        progress = dict(zip((row.exposure.pk for row in found), ProgressSerializer(found, many=True).data))
         context = self.get_serializer_context() | {"progress": progress}
         return self.get_serializer_class()(rows, many=True, context=context).data
 

@@ -11,25 +11,22 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from products.api.base import ReadView
+from products.api.files import BadnessField
+from products.api.rows import IMAGE, OfImage, with_image
 from products.errors import ArchiveError
-from products.filters.fakes import OF_SET, FakeAnalysisFilter, FakeSetFilter
+from products.filters.fakes import FakeAnalysisFilter, FakeSetFilter
 from products.models import FakeAnalysis, FakeSet
 from products.recovery import fakes_of
-from products.selectors import fakes as selector
 
 
-class FakeSetSerializer(serializers.ModelSerializer):
+class FakeSetSerializer(OfImage):
     """The sources that were injected into one image."""
 
-    image = serializers.UUIDField(source="zero_point.image.pk")
-    exposure = serializers.CharField(source="zero_point.image.exposure.name")
-    section = serializers.CharField(source="zero_point.image.section")
+    badness = BadnessField()
 
     class Meta:
         model = FakeSet
-        fields = [
-            "id", "image", "exposure", "section", "zero_point", "n_fakes", "random_seed", "provenance", "created_at",
-        ]  # fmt: skip
+        fields = [*IMAGE, "zero_point", "n_fakes", "random_seed", "badness", "provenance", "created_at"]
 
 
 class FakeSetView(ReadView):
@@ -43,25 +40,21 @@ class FakeSetView(ReadView):
 
     def get_queryset(self) -> QuerySet[FakeSet]:
         """Those of the tag."""
-        return self.tag.narrow(FakeSet.objects.select_related(f"{OF_SET}__exposure"))
+        return self.tag.narrow(with_image(FakeSet.objects.all(), FakeSetFilter.to_image))
 
 
-class FakeAnalysisSerializer(serializers.ModelSerializer):
+class FakeAnalysisSerializer(OfImage):
     """What the pipeline made of the fakes of one image."""
 
-    image = serializers.UUIDField(source="fake_set.zero_point.image.pk")
-    exposure = serializers.CharField(source="fake_set.zero_point.image.exposure.name")
-    section = serializers.CharField(source="fake_set.zero_point.image.section")
-    filter = serializers.CharField(source="fake_set.zero_point.image.filter")
     limiting_magnitude = serializers.FloatField(source="fake_set.zero_point.limiting_magnitude", allow_null=True)
     n_fakes = serializers.IntegerField(source="fake_set.n_fakes")
-    badness = serializers.CharField(source="badness.label")
+    badness = BadnessField()
 
     class Meta:
         model = FakeAnalysis
         fields = [
-            "id", "image", "exposure", "section", "filter", "limiting_magnitude", "fake_set", "score_set", "n_fakes",
-            "n_detected", "n_kept", "badness", "provenance", "created_at",
+            *IMAGE, "limiting_magnitude", "fake_set", "score_set", "n_fakes", "n_detected", "n_kept", "badness",
+            "provenance", "created_at",
         ]  # fmt: skip
 
 
@@ -93,7 +86,8 @@ class FakeAnalysisView(ReadView):
 
     def get_queryset(self) -> QuerySet[FakeAnalysis]:
         """Those of the tag."""
-        return self.tag.narrow(selector.analyses())
+        rows = with_image(FakeAnalysis.objects.all(), FakeAnalysisFilter.to_image)
+        return self.tag.narrow(rows.select_related("fake_set__zero_point"))
 
     @extend_schema(responses=FakeSerializer(many=True), filters=False)
     @action(detail=True, filterset_class=None, pagination_class=None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.http import FileResponse
 from drf_spectacular.types import OpenApiTypes
@@ -30,7 +30,7 @@ class BadnessField(serializers.Field):
 
     def to_representation(self, row: Product) -> list[str]:
         """The names."""
-        return [name for name in row.badness.label.split(", ") if name]
+        return row.badness.names
 
 
 @extend_schema_field({"type": "string", "format": "uri", "nullable": True})
@@ -48,12 +48,21 @@ class FileAddressField(serializers.Field):
         return reverse(self.endpoint, args=[getattr(row, self.key)], request=self.context["request"])
 
 
-class WithFile:
-    """An endpoint whose rows have a file: `…/{id}/file/`."""
+class AsItIs:
+    """An endpoint with files among its answers: they are what they are, whatever a client says that it accepts."""
+
+    as_it_is: ClassVar[tuple[str, ...]] = ("get",)  # actions
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
-        """A file is what it is, whatever a client says that it accepts."""
-        return super().perform_content_negotiation(request, force=force or self.action == "file")
+        """No 406 for such an action."""
+        is_file = getattr(self, "action", "get") in self.as_it_is
+        return super().perform_content_negotiation(request, force=force or is_file)
+
+
+class WithFile(AsItIs):
+    """An endpoint whose rows have a file: `…/{id}/file/`."""
+
+    as_it_is = ("file",)
 
     @extend_schema(responses={FILE: OpenApiTypes.BINARY}, filters=False)
     @action(detail=True)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from rest_framework import serializers
 
 from products.api.base import ProductView
 from products.api.files import BadnessField, FileAddressField, WithFile
+from products.api.rows import RowSerializer
 from products.filters.images import ImageFilter
 from products.models import Image
 
 
-class ImageSerializer(serializers.ModelSerializer):
+class ImageSerializer(RowSerializer):
     """One image: of the sky, a stack, a reference on the grid of another, a difference, or a master frame."""
 
-    exposure = serializers.CharField(source="exposure.name", default=None, read_only=True)
+    exposure = serializers.CharField(source="of_exposure", allow_null=True, read_only=True)
     badness = BadnessField()
     file = FileAddressField("api-image-file")
 
@@ -40,6 +41,4 @@ class ImageView(WithFile, ProductView):
 
     def everything(self) -> QuerySet[Image]:
         """The images of all tags."""
-        return Image.objects.select_related("exposure").defer(
-            "wcs", "quality", "preprocessing", "exposure__header", "exposure__companions"
-        )
+        return Image.objects.annotate(of_exposure=F("exposure__name")).defer("wcs", "quality", "preprocessing")

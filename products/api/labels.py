@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import django_filters
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
 from rest_framework.exceptions import PermissionDenied, ValidationError
@@ -14,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from products.api.base import ReadView
+from products.api.rows import RowSerializer
 from products.filters.base import ArchiveFilter, ChoiceFilter, DateFilter, TextFilter
 from products.models import Label
 from products.services.labelling import say
@@ -21,13 +22,11 @@ from products.services.labelling import say
 MOST_AT_ONCE = 500
 
 
-class LabelSerializer(serializers.ModelSerializer):
+class LabelSerializer(RowSerializer):
     """What a person says that a measurement is."""
 
-    person = serializers.CharField(source="person.username", read_only=True, help_text="User name.")
-    provenance = serializers.CharField(
-        source="measurement.measurement_set.provenance_id", read_only=True, help_text="Of the measurement."
-    )
+    person = serializers.CharField(source="of_person", read_only=True, help_text="User name.")
+    provenance = serializers.CharField(source="of_provenance", read_only=True, help_text="Of the measurement.")
 
     class Meta:
         model = Label
@@ -78,8 +77,9 @@ class LabelView(DestroyModelMixin, ReadView):
 
     def get_queryset(self) -> QuerySet[Label]:
         """Those of measurements under the tag."""
-        rows = Label.objects.select_related("person", "measurement__measurement_set")
-        return self.tag.narrow(rows, "measurement__measurement_set__provenance")
+        of_provenance = "measurement__measurement_set__provenance"
+        rows = Label.objects.annotate(of_person=F("person__username"), of_provenance=F(of_provenance))
+        return self.tag.narrow(rows, of_provenance)
 
     @extend_schema(request=SayingSerializer, responses={201: LabelledSerializer})
     def create(self, request: Request) -> Response:

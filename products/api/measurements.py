@@ -17,14 +17,19 @@ from rest_framework.views import APIView
 
 from products import rendering
 from products.api.base import ReadView
+from products.api.files import AsItIs, BadnessField
+from products.api.parameters import ALWAYS, refuse_others
+from products.api.rows import RowSerializer
 from products.errors import ArchiveError
 from products.filters.base import ArchiveFilter, FloatFilter, TextFilter
 from products.filters.measurements import MeasurementFilter
 from products.models import DeepScore, Measurement
-from products.selectors.candidates import DIFFERENCE, loaded, measured, scorer_of, source, with_score, with_source
+from products.selectors.candidates import DIFFERENCE, loaded, measured, scorer_of, with_score, with_source
 from products.stamps import Stamps
 
 PLANES = {"new": "new", "ref": "reference", "reference": "reference", "diff": "difference", "difference": "difference"}
+IMAGE = DIFFERENCE.replace("__", ".")
+CUT = ("name", "value", "threshold", "passed")
 MEDIA = {"png": "image/png", "fits": "application/fits"}
 
 
@@ -37,19 +42,19 @@ class CutSerializer(serializers.Serializer):
     passed = serializers.BooleanField(help_text="Whether it passed.")
 
 
-class MeasurementSerializer(serializers.ModelSerializer):
+class MeasurementSerializer(RowSerializer):
     """One detection, measured."""
 
-    object = serializers.SlugRelatedField(slug_field="name", read_only=True, help_text="Name of the object.")
-    exposure = serializers.SerializerMethodField(help_text="Name of the exposure.")
-    section = serializers.SerializerMethodField(help_text="CCD.")
-    instrument = serializers.SerializerMethodField(help_text="Short name of the instrument.")
-    zero_point = serializers.SerializerMethodField(help_text="AB magnitude of one electron.")
+    object = serializers.CharField(source="object.name", help_text="Name of the object.")
+    exposure = serializers.CharField(source=f"{IMAGE}.exposure.name", help_text="Name of the exposure.")
+    section = serializers.CharField(source=f"{IMAGE}.section", help_text="CCD.")
+    instrument = serializers.CharField(source=f"{IMAGE}.exposure.instrument", help_text="Short name.")
+    zero_point = serializers.FloatField(source=f"{IMAGE}.zero_point.zp", help_text="AB magnitude of one electron.")
     score = serializers.FloatField(allow_null=True, help_text="Of the tag's scorer: 0 (bogus) to 1 (real).")
     threshold = serializers.FloatField(allow_null=True, help_text="Score from which the scorer calls it real.")
     cuts = serializers.SerializerMethodField(help_text="Every cut with its value and threshold.")
     failed_cuts = serializers.ListField(child=serializers.CharField(), help_text="Names of the cuts that it failed.")
-    badness = serializers.SerializerMethodField(help_text="Marks of it and of what it was made of.")
+    badness = BadnessField(help_text="Marks of it and of what it was made of.")
     provenance = serializers.CharField(source="measurement_set.provenance_id", help_text="Id of its provenance.")
     stamps = serializers.SerializerMethodField(help_text="Addresses of the stamps; with .fits in place of .png too.")
 
@@ -62,31 +67,10 @@ class MeasurementSerializer(serializers.ModelSerializer):
             "created_at",
         ]  # fmt: skip
 
-    def get_exposure(self, row: Measurement) -> str:
-        """Name of the exposure."""
-        return source(row).exposure.name
-
-    def get_section(self, row: Measurement) -> str:
-        """CCD."""
-        return source(row).section
-
-    def get_instrument(self, row: Measurement) -> str:
-        """Of the exposure."""
-        return source(row).exposure.instrument
-
-    def get_zero_point(self, row: Measurement) -> float:
-        """That turns its fluxes into magnitudes."""
-        return row.measurement_set.cutouts.sources.image.zero_point.zp
-
     @extend_schema_field(CutSerializer(many=True))
     def get_cuts(self, row: Measurement) -> list[dict[str, Any]]:
         """With names in place of positions."""
-        return [dict(zip(("name", "value", "threshold", "passed"), cut)) for cut in row.cuts]
-
-    @extend_schema_field(serializers.ListField(child=serializers.CharField()))
-    def get_badness(self, row: Measurement) -> list[str]:
-        """Names of the bits."""
-        return row.badness.label.split(", ") if row.badness else []
+        return [dict(zip(CUT, cut)) for cut in row.cuts]
 
     @extend_schema_field(serializers.DictField(child=serializers.URLField()))
     def get_stamps(self, row: Measurement) -> dict[str, str]:
@@ -126,7 +110,7 @@ class MeasurementView(InTwoSteps, ReadView):
 
     def get_queryset(self) -> QuerySet[Measurement]:
         """Those of the tag; all that one shows where one is asked for."""
-        rows = measured(self.tag)
+        rows = measured(self.tag, is_all=set(self.request.query_params) <= ALWAYS | {"show"})
         return with_score(with_source(rows), self.tag) if self.action == "retrieve" else rows
 
     def get_serializer_class(self) -> type[serializers.Serializer]:
@@ -134,7 +118,7 @@ class MeasurementView(InTwoSteps, ReadView):
         return FullMeasurementSerializer if self.action == "retrieve" else MeasurementSerializer
 
 
-class StampView(APIView):
+class StampView(AsItIs, APIView):
     """A stamp of a measurement: new, ref or diff, as PNG (8-bit grey, north up) or FITS (electrons, with WCS)."""
 
     @extend_schema(
@@ -147,6 +131,7 @@ class StampView(APIView):
     )
     def get(self, request: Request, pk: Any, plane: str, ending: str) -> HttpResponse:
         """The bytes of the file."""
+        refuse_others(request)
         if plane not in PLANES or ending not in MEDIA:
             raise Http404(f"there is no stamp {plane}.{ending}; there are {', '.join(PLANES)} as {', '.join(MEDIA)}")
         rows = Measurement.objects.select_related(f"{DIFFERENCE}__zero_point__world_coordinates")
@@ -177,7 +162,7 @@ class ScoreFilter(ArchiveFilter):
         fields: list[str] = []
 
 
-class ScoreSerializer(serializers.ModelSerializer):
+class ScoreSerializer(RowSerializer):
     """How likely a measurement is of something astronomical."""
 
     algorithm = serializers.CharField(source="score_set.algorithm", help_text="Name of the scorer.")

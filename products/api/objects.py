@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from products import sky
 from products.api.base import ArchiveView, ReadView
 from products.api.measurements import InTwoSteps, MeasurementSerializer
+from products.api.rows import RowSerializer
 from products.exporting import as_json
 from products.filters.base import ConeFilter
 from products.filters.measurements import MeasurementFilter
@@ -29,7 +30,7 @@ NAME = OpenApiParameter("name", str, OpenApiParameter.PATH, description="Name of
 MOST_IN_CONE = 1000  # rows of each kind
 
 
-class ObjectSerializer(serializers.ModelSerializer):
+class ObjectSerializer(RowSerializer):
     """A position on the sky where something changed."""
 
     class Meta:

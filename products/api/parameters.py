@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 from collections.abc import Set as AbstractSet
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db.models import Q, QuerySet
+from django_filters import MultipleChoiceFilter
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework.exceptions import ValidationError
 from rest_framework.filters import OrderingFilter
@@ -19,16 +21,24 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
-ALWAYS = frozenset({"tag", "sort", "cursor", "page_size", "format"})
+ALWAYS = frozenset({"tag", "sort", "cursor", "page_size"})
 
 
-def refuse_others(request: Request, known: AbstractSet[str]) -> None:
-    """400 that names every parameter that is not `known`."""
-    if unknown := sorted(set(request.query_params) - known):
-        listed = ", ".join(sorted(known - {"format"}))
-        raise ValidationError({name: [f"there is no such parameter; there are {listed}"] for name in unknown})
+def refuse_others(
+    request: Request, known: AbstractSet[str] = frozenset(), *, several: AbstractSet[str] = frozenset()
+) -> None:
+    """400 that names every parameter that is not `known`, or is given twice and takes no `several` values."""
+    there_are = f"there are {', '.join(sorted(known))}" if known else "there are none here"
+    unknown = {name: [f"there is no such parameter; {there_are}"] for name in sorted(set(request.query_params) - known)}
+    given = {name for name, values in request.query_params.lists() if len(values) > 1}
+    twice = {name: ["it is given more than once"] for name in sorted(given - several)}
+    if wrong := unknown | twice:
+        raise ValidationError(wrong)
 
 
+UNREADABLE = (
+    ValueError, TypeError, OverflowError, RecursionError, binascii.Error, FieldDoesNotExist, DjangoValidationError,
+)  # fmt: skip
 SWITCH = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -99,12 +109,14 @@ class Pages(BasePagination):
             if name != self.name:
                 raise ValueError("it belongs to another order")
             for one in (value, pk):
-                if not isinstance(one, (str, int, float)) or "\0" in str(one) or str(one) in ("nan", "inf", "-inf"):
+                if not isinstance(one, (str, int, float)) or "\0" in str(one):
                     raise ValueError("no row has such a value")
             meta = queryset.model._meta
-            field = meta.pk if name == "pk" else meta.get_field(name)
-            return field.to_python(value), meta.pk.to_python(pk)
-        except (ValueError, TypeError, binascii.Error, RecursionError, FieldDoesNotExist, DjangoValidationError):
+            found = (meta.pk if name == "pk" else meta.get_field(name)).to_python(value)
+            if isinstance(found, float) and not math.isfinite(found):
+                raise ValueError("no row has such a value")
+            return found, meta.pk.to_python(pk)
+        except UNREADABLE:
             raise ValidationError({"cursor": ["take it from an earlier answer to the same `sort`"]}) from None
 
 
@@ -114,9 +126,11 @@ class StrictFilters(DjangoFilterBackend):
     def filter_queryset(self, request: Request, queryset: QuerySet, view: Any) -> QuerySet:
         """The rows that match."""
         known = ALWAYS | set(getattr(view, "extra_parameters", ()))
+        several = set()
         if (declared := self.get_filterset_class(view, queryset)) is not None:
             known |= set(declared.base_filters)
-        refuse_others(request, known)
+            several = {name for name, one in declared.base_filters.items() if isinstance(one, MultipleChoiceFilter)}
+        refuse_others(request, known, several=several)
         filters = self.get_filterset(request, queryset, view)
         if filters is None:
             return queryset

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from rest_framework import serializers
 
 from products.api.base import ReadView
+from products.api.files import BadnessField
+from products.api.parameters import ALWAYS, refuse_others
+from products.api.rows import RowSerializer
 from products.filters.calibrators import CalibratorFilter
 from products.filters.references import ReferenceFilter, RefSetFilter
-from products.models import CalibratorFile, Image, Reference, RefSet, ZeroPoint
+from products.models import CalibratorFile, Reference, RefSet, ZeroPoint
 from products.selectors import references as selector
 
+OF_ZERO_POINT = selector.IMAGE.removeprefix("zero_point__")
 
-class ReferenceSerializer(serializers.ModelSerializer):
+
+class ReferenceSerializer(RowSerializer):
     """A calibrated image to subtract."""
 
-    image = serializers.UUIDField(source="image.pk", help_text="Its image.")
+    image = serializers.UUIDField(source="of_image", help_text="Its image.")
     seeing = serializers.FloatField(allow_null=True, help_text="FWHM of its PSF, arcsec.")
     limiting_magnitude = serializers.FloatField(source="limit", allow_null=True, help_text="5σ, AB mag.")
     n_images = serializers.SerializerMethodField(help_text="Images in it; 1 for one that is no stack.")
     n_differences = serializers.SerializerMethodField(help_text="Difference images made with it.")
-    badness = serializers.CharField(source="badness.label", help_text="Names of the bits, own and inherited.")
+    badness = BadnessField()
 
     class Meta:
         model = Reference
@@ -67,8 +72,10 @@ class OneReferenceSerializer(ReferenceSerializer):
 
     def get_parts(self, row: Reference) -> list[dict[str, Any]]:
         """As `PartSerializer` writes them."""
-        rows = ZeroPoint.objects.filter(coadds=row.image).select_related("world_coordinates__sources__image__exposure")
-        return PartSerializer(rows.order_by("world_coordinates__sources__image__mjd"), many=True).data
+        rows = ZeroPoint.objects.filter(coadds=row.of_image).select_related(
+            "world_coordinates__sources__image__exposure"
+        )
+        return PartSerializer(rows.order_by(f"{OF_ZERO_POINT}__mjd"), many=True).data
 
 
 class ReferenceView(ReadView):
@@ -82,7 +89,7 @@ class ReferenceView(ReadView):
 
     def get_queryset(self) -> QuerySet[Reference]:
         """All; the filter narrows to the tag."""
-        return selector.references()
+        return selector.references().select_related(None).defer(None).annotate(of_image=F(selector.IMAGE))
 
     def get_serializer_class(self) -> type[serializers.Serializer]:
         """One row has more than a list."""
@@ -90,7 +97,10 @@ class ReferenceView(ReadView):
 
     def filter_queryset(self, queryset: QuerySet) -> QuerySet:
         """An id names a reference whatever the tag."""
-        return queryset if self.action == "retrieve" else super().filter_queryset(queryset)
+        if self.action != "retrieve":
+            return super().filter_queryset(queryset)
+        refuse_others(self.request, ALWAYS)
+        return queryset
 
 
 class RefSetSerializer(serializers.ModelSerializer):
@@ -113,12 +123,12 @@ class RefSetView(ReadView):
     lookup_value_regex = "[^/]+"
 
 
-class CalibratorSerializer(serializers.ModelSerializer):
+class CalibratorSerializer(RowSerializer):
     """Which frame calibrates which CCD, and when."""
 
     n_frames = serializers.IntegerField(source="frames", allow_null=True, help_text="Raw frames in it.")
     n_used = serializers.IntegerField(source="used", allow_null=True, help_text="Images that it was applied to.")
-    badness = serializers.SerializerMethodField(help_text="Names of the bits of its frame, own and inherited.")
+    badness = serializers.SerializerMethodField(help_text="Of its frame or table: names of the bits that are set.")
 
     class Meta:
         model = CalibratorFile
@@ -127,10 +137,9 @@ class CalibratorSerializer(serializers.ModelSerializer):
             "valid_from", "valid_to", "n_frames", "n_used", "badness", "created_at",
         ]  # fmt: skip
 
-    def get_badness(self, row: CalibratorFile) -> str:
-        """Of the frame or file."""
-        file: Image | Any = row.image or row.data_file
-        return file.badness.label
+    def get_badness(self, row: CalibratorFile) -> list[str]:
+        """Own and inherited."""
+        return (row.image or row.data_file).badness.names
 
 
 class CalibratorView(ReadView):

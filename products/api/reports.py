@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from rest_framework import serializers
 
 from products.api.base import ProductView
+from products.api.rows import RowSerializer
 from products.filters.reports import ReportFilter
 from products.models import Report
 
 LONG = ("steps", "provenances", "error_details", "traceback")
 
 
-class ReportSerializer(serializers.ModelSerializer):
+class ReportSerializer(RowSerializer):
     """One attempt at one CCD, or at a coadd."""
 
-    exposure = serializers.CharField(source="exposure.name", default=None, read_only=True)
+    exposure = serializers.CharField(source="of_exposure", allow_null=True, read_only=True)
     reached = serializers.ListField(child=serializers.CharField(), read_only=True)
 
     class Meta:
@@ -47,5 +48,5 @@ class ReportView(ProductView):
 
     def get_queryset(self) -> QuerySet[Report]:
         """All; the filters leave out those of other tags."""
-        rows = Report.objects.select_related("exposure")
-        return rows.defer("exposure__header", "exposure__companions", "error_details", "traceback")
+        rows = Report.objects.annotate(of_exposure=F("exposure__name"))
+        return rows.defer("error_details", "traceback") if self.action == "list" else rows

@@ -17,6 +17,7 @@ from rest_framework.utils.urls import replace_query_param
 from products.api.base import ProductView
 from products.api.files import BadnessField, FileAddressField, WithFile
 from products.api.parameters import Pages, whole_number
+from products.api.rows import IMAGE, OfImage, with_image
 from products.errors import ArchiveError
 from products.filters.images import PSFFilter, SourceListFilter
 from products.models import PSF, SourceList
@@ -24,38 +25,16 @@ from products.models import PSF, SourceList
 LAST_ROW = 10**9
 
 
-class OfImage(serializers.ModelSerializer):
-    """The exposure and the CCD of the image that something was measured on."""
-
-    badness = BadnessField()
-
-    def get_fields(self) -> dict[str, serializers.Field]:
-        """The declared fields, with those of the image after the id."""
-        fields, path = super().get_fields(), self.Meta.image
-        found = {"id": fields.pop("id")}
-        found["image"] = serializers.UUIDField(source=f"{path}_id", read_only=True)
-        found["exposure"] = serializers.CharField(source=f"{path}.exposure.name", default=None, read_only=True)
-        found["section"] = serializers.CharField(source=f"{path}.section", read_only=True)
-        found["filter"] = serializers.CharField(source=f"{path}.filter", read_only=True)
-        return found | fields
-
-
-def with_image(rows: QuerySet, path: str) -> QuerySet:
-    """The same rows, their images and exposures at hand without what is long."""
-    long = ("wcs", "quality", "preprocessing", "corners", "exposure__header", "exposure__companions")
-    return rows.select_related(f"{path}__exposure").defer(*(f"{path}__{name}" for name in long))
-
-
 class SourceListSerializer(OfImage):
     """One source list."""
 
+    badness = BadnessField()
     file = FileAddressField("api-source-list-file")
 
     class Meta:
         model = SourceList
-        image = "image"
         fields = [
-            "id", "kind", "n_sources", "n_stars", "aperture_radii", "best_aperture", "threshold", "badness",
+            *IMAGE, "kind", "n_sources", "n_stars", "aperture_radii", "best_aperture", "threshold", "badness",
             "provenance", "created_at", "filesize", "sha256", "file",
         ]  # fmt: skip
 
@@ -117,13 +96,13 @@ class SourceListView(WithFile, ProductView):
 class PSFSerializer(OfImage):
     """One PSF; the planes of the model are its file."""
 
+    badness = BadnessField()
     file = FileAddressField("api-psf-file")
 
     class Meta:
         model = PSF
-        image = "sources.image"
         fields = [
-            "id", "sources", "fwhm_pixels", "order", "n_stars", "chi2", "model_header", "badness", "provenance",
+            *IMAGE, "sources", "fwhm_pixels", "order", "n_stars", "chi2", "model_header", "badness", "provenance",
             "created_at", "filesize", "sha256", "file",
         ]  # fmt: skip
 

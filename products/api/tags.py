@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from products.api.base import ArchiveView
+from products.api.parameters import refuse_others
 from products.api.provenances import version_of
 from products.errors import ArchiveError
 from products.forms import ComparisonSearch
@@ -101,11 +102,13 @@ class TagView(ArchiveView):
     @extend_schema(responses=TagSerializer(many=True))
     def list(self, request: Request) -> Response:
         """Every tag by name."""
+        refuse_others(request)
         return Response(TagSerializer(selector.tag_rows(), many=True).data)
 
     @extend_schema(responses=OneTagSerializer, parameters=[OpenApiParameter("name", str, OpenApiParameter.PATH)])
     def retrieve(self, request: Request, name: str) -> Response:
         """What a tag holds."""
+        refuse_others(request)
         rows = selector.contents(name) if "\0" not in name else []
         if not rows:
             raise NotFound(f"there is no tag “{name[:100]}”")
@@ -184,7 +187,7 @@ class ComparisonSerializer(serializers.Serializer):
 class CompareView(APIView):
     """Two tags side by side: how they were made and what came out."""
 
-    PARAMETERS = ("a", "b", "start", "end", "project", "format")
+    PARAMETERS = frozenset({"a", "b", "start", "end", "project"})
 
     @extend_schema(
         operation_id="compare_tags",
@@ -199,9 +202,7 @@ class CompareView(APIView):
     )
     def get(self, request: Request) -> Response:
         """What differs between two tags, and why; and what came out on the CCDs that both have."""
-        if unknown := sorted(set(request.query_params) - set(self.PARAMETERS)):
-            listed = ", ".join(self.PARAMETERS[:-1])
-            raise ValidationError({name: [f"there is no such parameter; there are {listed}"] for name in unknown})
+        refuse_others(request, self.PARAMETERS)
         known, tags = tagging.known_tags(), {}
         for name in ("a", "b"):
             tags[name] = request.query_params.get(name, "")

@@ -58,6 +58,17 @@ class TextFilter(django_filters.CharFilter):
         super().__init__(*args, max_length=120, **options)
 
 
+class BeginningFilter(TextFilter):
+    """The beginning of the id of a provenance; ids are written in capitals."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, lookup_expr="startswith", **options)
+
+    def filter(self, rows: QuerySet, value: str) -> QuerySet:
+        """The rows whose provenance begins so."""
+        return super().filter(rows, value.upper())
+
+
 @extend_schema_field(OpenApiTypes.DOUBLE)
 class FloatFilter(django_filters.Filter):
     """A finite number."""

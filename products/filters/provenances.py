@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import django_filters
-from django.db.models import QuerySet
 
-from products.filters.base import ArchiveFilter, TextFilter
+from products.filters.base import ArchiveFilter, BeginningFilter, TextFilter
 from products.models import CodeVersion, Provenance
 
 
@@ -13,7 +12,7 @@ class ProvenanceFilter(ArchiveFilter):
     """Provenances by process, the beginning of their id, a tag that holds them, and their marks."""
 
     process = TextFilter(label="process")
-    id = TextFilter(method="beginning", label="id begins with")
+    id = BeginningFilter(label="id begins with")
     held_by = TextFilter(field_name="tags__tag", label="held by the tag")
     is_bad = django_filters.BooleanFilter(label="bad")
     is_outdated = django_filters.BooleanFilter(label="outdated")
@@ -22,10 +21,6 @@ class ProvenanceFilter(ArchiveFilter):
     class Meta:
         model = Provenance
         fields: list[str] = []
-
-    def beginning(self, rows: QuerySet, name: str, value: str) -> QuerySet:
-        """Those whose id begins so; ids are written in capitals."""
-        return rows.filter(pk__startswith=value.upper())
 
 
 class CodeVersionFilter(ArchiveFilter):

@@ -7,7 +7,7 @@ from typing import Any
 import django_filters
 from django.db.models import QuerySet
 
-from products.filters.base import ArchiveFilter, PositionFilter, TextFilter
+from products.filters.base import ArchiveFilter, BeginningFilter, PositionFilter, TextFilter
 from products.models import Reference, RefSet
 
 
@@ -47,7 +47,7 @@ class RefSetFilter(ArchiveFilter):
     """Sets of references by name."""
 
     name = TextFilter(lookup_expr="icontains", label="name")
-    provenance = TextFilter(field_name="provenance__id", lookup_expr="startswith", label="provenance")
+    provenance = BeginningFilter("provenance__id", label="id of the provenance begins with")
 
     class Meta:
         model = RefSet

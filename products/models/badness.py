@@ -44,9 +44,14 @@ class Badness(enum.IntFlag):
         return bits
 
     @property
+    def names(self) -> list[str]:
+        """The names of the set bits in the order of the bits."""
+        return [bit.name.lower().replace("_", " ") for bit in self]
+
+    @property
     def label(self) -> str:
-        """The names of the set bits in the order of the bits, separated by commas."""
-        return ", ".join(bit.name.lower().replace("_", " ") for bit in type(self) if bit & self)
+        """The same with commas between them."""
+        return ", ".join(self.names)
 
 
 DESCRIPTIONS = {

@@ -7,10 +7,24 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Case, Count, Exists, F, FilteredRelation, FloatField, OuterRef, Q, QuerySet, Value, When
+from django.db.models import (
+    Case,
+    Count,
+    Exists,
+    F,
+    FilteredRelation,
+    FloatField,
+    OuterRef,
+    Q,
+    QuerySet,
+    UUIDField,
+    Value,
+    When,
+)  # fmt: skip
+from django.db.models.lookups import In
 
 from products.models import Alert, DeepScore, DeepScoreSet, Exposure, Image, Label, Measurement, MeasurementSet
-from products.selectors.tags import ChosenTag
+from products.selectors.tags import Beside, ChosenTag
 
 DIFFERENCE = "measurement_set__cutouts__sources__image"
 TO_EXPOSURE = f"{DIFFERENCE}__exposure"
@@ -22,6 +36,7 @@ LARGE = (
     f"{TO_EXPOSURE}__header",
     f"{TO_EXPOSURE}__companions",
 )
+LONG = ("flux_apertures", "flux_apertures_errors", "aperture_radii", "diagnostics")  # of one measurement
 SORTS = {
     "mjd": "mjd", "snr": "snr", "score": "score", "magnitude": "magnitude", "ra": "ra", "dec": "dec",
 }  # fmt: skip
@@ -85,10 +100,14 @@ def scored(tag: ChosenTag, **limits: float) -> Exists:
     return Exists(rows.filter(**limits))
 
 
-def measured(tag: ChosenTag) -> QuerySet[Measurement]:
-    """Measurements under the tag, kept and cut."""
+def measured(tag: ChosenTag, *, is_all: bool = False) -> QuerySet[Measurement]:
+    """Measurements under the tag, kept and cut; `is_all` where no filter follows: their order leads to the first."""
+    if not tag.ids:
+        return Measurement.objects.all()
     sets = tag.narrow(MeasurementSet.objects.order_by()).values("pk")
-    return Measurement.objects.filter(measurement_set__in=sets) if tag.ids else Measurement.objects.all()
+    if is_all:
+        return Measurement.objects.filter(In(Beside(F("measurement_set"), output_field=UUIDField()), sets))
+    return Measurement.objects.filter(measurement_set__in=sets)
 
 
 def with_alert(tag: ChosenTag) -> QuerySet[Alert]:
@@ -125,7 +144,7 @@ def ordered(rows: QuerySet[Measurement], sort: str, tag: ChosenTag) -> QuerySet[
 
 def loaded(keys: Sequence[UUID], tag: ChosenTag) -> list[Measurement]:
     """The measurements in this order with score, object and source; what those of one image share is read once."""
-    rows = with_score(Measurement.objects.filter(pk__in=keys).select_related("object"), tag).in_bulk()
+    rows = with_score(Measurement.objects.filter(pk__in=keys).select_related("object"), tag).defer(*LONG).in_bulk()
     sets = MeasurementSet.objects.select_related(OF_SET, f"{OF_SET.removesuffix('__exposure')}__zero_point")
     sets = sets.defer(*(name.removeprefix("measurement_set__") for name in LARGE))
     found = sets.in_bulk({row.measurement_set_id for row in rows.values()})

@@ -17,6 +17,7 @@ from products.models import PSF, Exposure, Image, MeasurementSet, Object, Report
 from products.selectors.states import OF_MEASUREMENTS, OF_ZERO_POINT, latest_attempts
 from products.selectors.tags import ChosenTag
 
+LONG = ("traceback", "error_details")
 NOT_LISTED = ("header", "companions", "description")
 
 
@@ -106,11 +107,10 @@ def resolve_position(text: str) -> tuple[float, float]:
     return sky.parse_position(text)
 
 
-def latest_reports(exposures: Iterable[UUID], tag: ChosenTag, *, light: bool = True) -> dict[UUID, dict[str, Report]]:
-    """Exposure id → section → its latest attempt under the tag; `light` leaves out steps and details."""
-    left_out = ("traceback", "error_details", "steps") if light else ("traceback", "error_details")
+def latest_reports(exposures: Iterable[UUID], tag: ChosenTag) -> dict[UUID, dict[str, Report]]:
+    """Exposure id → section → its latest attempt under the tag, without what is long of an error."""
     found: dict[UUID, dict[str, Report]] = defaultdict(dict)
-    for row in latest_attempts(tag).filter(exposure__in=list(exposures)).order_by("section").defer(*left_out):
+    for row in latest_attempts(tag).filter(exposure__in=list(exposures)).order_by("section").defer(*LONG):
         found[row.exposure_id][row.section] = row
     return found
 
@@ -118,11 +118,13 @@ def latest_reports(exposures: Iterable[UUID], tag: ChosenTag, *, light: bool = T
 def overview(exposures: Sequence[Exposure], tag: ChosenTag) -> list[ExposureRow]:
     """Rows with states and figures (means of their CCDs); the number of queries does not grow with their number."""
     rows = {exposure.pk: ExposureRow(exposure) for exposure in exposures}
-    for key, reports in latest_reports(rows, tag).items():
-        for section, report in reports.items():
-            rows[key].states[section] = report.state
-            if report.state == Report.State.FAILED:
-                rows[key].failures[section] = f"{report.error_step or 'set-up'}: {report.error_message}"
+    attempts = latest_attempts(tag).filter(exposure__in=rows).order_by("section")
+    for key, section, state, step, said in attempts.values_list(
+        "exposure", "section", "state", "error_step", "error_message"
+    ):
+        rows[key].states[section] = state
+        if state == Report.State.FAILED:
+            rows[key].failures[section] = f"{step or 'set-up'}: {said}"
     seeing = defaultdict(list)
     psfs = tag.narrow(PSF.objects.filter(sources__image__exposure__in=rows))
     for key, pixels, scale in psfs.values_list(
@@ -210,7 +212,7 @@ def ticks(report: Report | None) -> list[tuple[str, str]]:
 
 def ccds(exposure: Exposure, tag: ChosenTag) -> list[CCDRow]:
     """The CCDs that were tried or have an image or a filter of their own, failures first."""
-    reports = latest_reports([exposure.pk], tag, light=False).get(exposure.pk, {})
+    reports = latest_reports([exposure.pk], tag).get(exposure.pk, {})
     images = tag.narrow(Image.objects.filter(kind=Image.Kind.SCIENCE, exposure=exposure)).defer("wcs", "quality")
     by_section = {image.section: image for image in images.order_by("created_at")}
     rows = []

@@ -122,7 +122,7 @@ def trace_at(place: Place, tag: ChosenTag) -> Trace:
     _calibrated(found, tag)
     of_difference = {one.difference.pk: one for one in found.values() if one.difference}
     _measured(of_difference, place, tag)
-    reports = latest_reports({one.exposure.pk for one in found.values()}, tag, light=False)
+    reports = latest_reports({one.exposure.pk for one in found.values()}, tag)
     for one in found.values():
         one.report = reports.get(one.exposure.pk, {}).get(one.image.section)
     return Trace(place, list(found.values()))

@@ -5,6 +5,7 @@ from django.db import migrations, models
 
 TABLE = "seechange_site_auditevent"
 SAYS = "audit events are never changed"
+# SQLite has no TRUNCATE: `flush`, which empties a database, deletes there row by row, so deleting stays possible.
 TRIGGERS = {
     "sqlite": [
         f"CREATE TRIGGER audit_unchanging BEFORE UPDATE ON {TABLE} BEGIN SELECT RAISE(ABORT, '{SAYS}'); END",

@@ -44,7 +44,7 @@ ROWS = (
     "/provenance/product/image/{image}/", "/measurements/{measurement}/alerts/",
 )  # fmt: skip
 API = (
-    "exposures/?sort=mjd&page_size=1000", "exposures/{exposure}/", "exposures/{exposure}/ccds/",
+    "exposures/?sort=mjd&page_size=250", "exposures/{exposure}/", "exposures/{exposure}/ccds/",
     "measurements/?page_size=1000", "measurements/?sort=-snr", "measurements/?min_score=0.9&filter=r",
     "measurements/?position={place}&radius=30", "objects/?position={place}&radius=30", "objects/{object}/",
     "objects/{object}/light-curve/", "objects/{object}/measurements/", "cone-search/?position={place}&radius=30",

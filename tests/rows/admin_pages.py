@@ -12,6 +12,7 @@ from products.models import (
     CalibratorFile,
     CatalogExcerpt,
     DataFile,
+    Exposure,
     FakeAnalysis,
     FakeSet,
     Label,
@@ -40,7 +41,7 @@ def held(tag: str) -> set[str]:
 
 def full_tree(section: str = "N1", person: str = "ada") -> factories.CCD:
     """A CCD and one more row of every model that it has none of."""
-    exposure = factories.Exposure.objects.first() or factories.exposure()
+    exposure = Exposure.objects.first() or factories.exposure()
     ccd = factories.full_ccd(1, of=exposure, section=section)
     made = {"tag": "", "section": section}
     frames = factories.provenance("calibrating", **made)

@@ -163,7 +163,7 @@ def test_a_site_without_mail_says_whom_to_ask(client: Client, silent) -> None:
 def test_people_see_what_they_may_do_and_change_how_they_are_called() -> None:
     client = client_of(person("scanner", "ada"))
     page = client.get("/account/").content.decode()
-    assert "say what is real and what is bogus" in page and "read every page" in page
+    assert "say what is real and what is bogus" in page and "read everything: known exposures" in page
     assert "known exposures, watches and workers" not in page
     client.post("/account/", {"first_name": "<b>Ada</b>", "last_name": "L", "email": "ada@example.org"})
     assert User.objects.get().email == "ada@example.org" and recorded("changed")[0].about == "ada"

@@ -13,16 +13,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django_q.models import Failure, OrmQ, Schedule, Success, Task
 
-from products.models import (
-    Badness,
-    Label,
-    Measurement,
-    Object,
-    ProvenanceTag,
-    RefSet,
-    SourceList,
-    ZeroPoint,
-)
+from products.models import Badness, Label, Measurement, Object, ProvenanceTag, Reference, RefSet, SourceList, ZeroPoint
 from products.services.badness import set_badness
 from products.services.tagging import known_tags, tag_provenances
 from tests import factories
@@ -223,7 +214,7 @@ def test_marks_that_say_nothing_or_too_much_are_refused(admin_client, marks):
 def test_lists_are_filtered_by_badness(admin_client, value, found):
     ccd = full_tree()
     set_badness(ccd.exposure, Badness.SHAKING)
-    set_badness(factories.Reference.objects.get().image, Badness.SHAKING)
+    set_badness(Reference.objects.get().image, Badness.SHAKING)
     page = admin_client.get(address(SourceList) + f"?badness={value}&kind__exact=sources")
     assert page.context["cl"].queryset.count() == found
 

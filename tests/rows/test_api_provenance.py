@@ -167,7 +167,7 @@ def test_references_are_those_of_the_tag_unless_a_set_or_all_are_asked_for(site,
     assert results(client, "references/?position=10 10") == []
     row = next(row for row in found if row["id"] == str(reference.pk))
     assert row["limiting_magnitude"] == 22.4 and row["seeing"] == pytest.approx(2.6 * 0.6)
-    assert row["n_differences"] == 1 and row["badness"] == ""
+    assert row["n_differences"] == 1 and row["badness"] == []
 
 
 def test_a_reference_names_its_parts_and_sets(site, client, ada):

@@ -12,7 +12,16 @@ import numpy as np
 import pytest
 
 from products import sky
-from products.models import Cutouts, Measurement, MeasurementSet, Object, ObjectPosition
+from products.models import (
+    Alert,
+    AlertBatch,
+    Cutouts,
+    DeepScoreSet,
+    Measurement,
+    MeasurementSet,
+    Object,
+    ObjectPosition,
+)
 from products.services.keeping import keep
 from products.services.naming import letters, new_names
 from tests import factories
@@ -44,7 +53,7 @@ def offset(place: tuple[float, float], east: float, north: float) -> tuple[float
 def cutouts() -> Cutouts:
     """Cutouts of a difference image; what the factory measured on them is taken away."""
     factories.full_ccd()
-    for model in (factories.Alert, factories.AlertBatch, factories.DeepScoreSet, MeasurementSet, Object):
+    for model in (Alert, AlertBatch, DeepScoreSet, MeasurementSet, Object):
         model.objects.all().delete()
     return Cutouts.objects.get()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+import numpy as np
 import pytest
 from django.db import connection, transaction
 
@@ -200,9 +201,9 @@ def test_a_product_kept_later_inherits_at_birth_also_from_a_parent_that_was_mark
 def test_a_coadd_kept_later_inherits_from_its_components_and_its_own_children_from_it():
     parts = [factories.calibrated(factories.science_image(factories.exposure(name)), Sky(1)) for name in ("a", "b")]
     set_badness(parts[1].image, SKY)
-    grid = factories._grid(parts[0].image.exposure)
+    grid = factories.grid(parts[0].image.exposure)
     coadd = CoaddImage(section="N1", components_digest="two", data=Sky(1).new, **grid)
-    coadd.set_footprint(factories.np.array(parts[0].image.corners))
+    coadd.set_footprint(np.array(parts[0].image.corners))
     coadd.related = {"components": [part.pk for part in parts]}
     assert keep([coadd], factories.provenance("coaddition", tag=""))
     sources = SourceList(image=coadd, n_sources=0)

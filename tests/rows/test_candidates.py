@@ -11,7 +11,7 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
-from products.models import Alert, DeepScore, DeepScoreSet, Label, Measurement
+from products.models import Alert, DeepScore, DeepScoreSet, Label, Measurement, ProvenanceTag
 from products.selectors import candidates
 from products.selectors.tags import of_name
 from products.services.labelling import say
@@ -100,7 +100,7 @@ def test_a_score_is_that_of_the_tags_scorer(site: Archive, page) -> None:
     current = candidates.with_score(candidates.measured(of_name("current")), of_name("current"))
     assert len(current) == 18 and {row.score for row in current}.isdisjoint({0.33})
     assert {row.threshold for row in current} == {0.5}
-    factories.ProvenanceTag.objects.create(tag="other", provenance=site.ccd.measurement_set.provenance)
+    ProvenanceTag.objects.create(tag="other", provenance=site.ccd.measurement_set.provenance)
     changed = candidates.with_score(candidates.measured(of_name("other")), of_name("other"))
     assert {row.score for row in changed if row.measurement_set_id == site.ccd.measurement_set.pk} == {0.33}
     assert {row.score for row in changed if row.measurement_set_id != site.ccd.measurement_set.pk} == {None}

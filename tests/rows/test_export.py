@@ -13,7 +13,7 @@ from astropy.table import Table
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from products.models import Alert, Badness, DeepScore, Measurement
+from products.models import Alert, Badness, DeepScore, Measurement, ProvenanceTag
 from products.services.badness import set_badness
 from tests import factories
 
@@ -102,7 +102,7 @@ def test_an_exposure_a_section_and_a_tag_narrow_the_table(ccd):
 def test_another_tag_has_other_scores(ccd):
     scoring = factories.provenance("scoring", ccd.measurement_set.provenance, tag="other", scorer={"name": "random"})
     other = ccd.measurement_set.score_sets.create(algorithm="random", threshold=0.5, n_real=0, provenance=scoring)
-    factories.ProvenanceTag.objects.create(tag="other", provenance=ccd.measurement_set.provenance)
+    ProvenanceTag.objects.create(tag="other", provenance=ccd.measurement_set.provenance)
     for row in ccd.measurements:
         DeepScore.objects.create(score_set=other, measurement=row, score=0.25)
     assert {row["score"] for row in rows("measurements", "--provenance-tag", "other")} == {"0.25"}
@@ -168,7 +168,7 @@ def test_an_exposure_without_measurements_gives_an_empty_table_with_its_columns(
 
 
 def test_the_newest_tag_is_taken_where_there_is_no_current_one(ccd):
-    factories.ProvenanceTag.objects.update(tag="demo")
+    ProvenanceTag.objects.update(tag="demo")
     assert len(rows("measurements")) == 6
 
 

@@ -124,7 +124,7 @@ def test_the_nearest_edge_is_found_across_the_meridian_and_at_the_pole() -> None
         corners[:, 0] %= 360
         of = factories.exposure(f"demo_{ra}", ra=ra, dec=dec)
         ScienceImage.objects.filter(pk=factories.science_image(of, centre=(ra, dec)).pk).delete()
-        image = ScienceImage(exposure=of, section="N1", provenance=of.provenance, **factories._grid(of))
+        image = ScienceImage(exposure=of, section="N1", provenance=of.provenance, **factories.grid(of))
         image.set_footprint(corners).save()
         found = nearest_to(Place(ra, dec - 0.5, 2.0), of_name("nothing"))
         assert found.direction == "north" and found.degrees == pytest.approx(0.4, abs=0.003)
