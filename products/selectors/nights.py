@@ -7,11 +7,11 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from django.db.models import Count
 from django.utils import timezone
 
 from products.dates import mjd_of
 from products.models import Alert, Exposure, Measurement, Report
+from products.selectors.alerts import Stream, balance, counts, totals
 from products.selectors.candidates import Candidate, candidates, labelled, with_score, with_source
 from products.selectors.exposures import ExposureRow, overview
 from products.selectors.tags import ChosenTag
@@ -51,6 +51,7 @@ class Night:
     rows: list[ExposureRow]
     calibration: int = 0
     alerts: Counter[str] = field(default_factory=Counter)
+    streams: list[Stream] = field(default_factory=list)
     best: list[Candidate] = field(default_factory=list)
     wanted: list[Wanted] = field(default_factory=list)
 
@@ -105,7 +106,8 @@ def night(number: int, tag: ChosenTag, person: object) -> Night:
     found = Night(number, overview(science, tag), calibration=len(exposures) - len(science))
     alerts = tag.narrow(Alert.objects.filter(score__measurement__mjd__gte=number + 0.5), "batch__provenance")
     alerts = alerts.filter(score__measurement__mjd__lt=number + 1.5)
-    found.alerts = Counter(dict(alerts.order_by().values_list("state").annotate(n=Count("pk"))))
+    found.alerts = totals(counts(alerts))
+    found.streams = balance(tag, night=number)
     rows = tag.narrow(Measurement.objects.filter(is_bad=False, **within), "measurement_set__provenance")
     best = with_source(with_score(rows, tag)).filter(score__isnull=False).order_by("-score", "-snr")[:60]
     of_object: dict[object, Measurement] = {}
