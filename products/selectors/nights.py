@@ -40,7 +40,7 @@ class Wanted:
     exposure: str = ""
     section: str = ""
     when: object = None
-    what: str = ""  # labels: it leads to the candidates
+    what: str = ""  # labels: it leads to the candidates; dead, withheld: to such alerts
 
 
 @dataclass
@@ -164,5 +164,9 @@ def wants_a_human(found: Night) -> list[Wanted]:
         text = f"{disagreed} candidate{'s wait' if disagreed > 1 else ' waits'} for another opinion"
         wanted.append(Wanted("warn", text, "people disagree", what="labels"))
     if dead := found.alerts.get(Alert.State.DEAD, 0):
-        wanted.append(Wanted("failed", f"{dead} alerts cannot be sent", "`manage.py send_alerts` says why"))
+        text = f"{dead} alert{'s' if dead > 1 else ''} cannot be sent"
+        wanted.append(Wanted("failed", text, "the broker or the schema refuses them", what="dead"))
+    if withheld := found.alerts.get("withheld", 0):
+        text = f"{withheld} alert{'s are' if withheld > 1 else ' is'} withheld"
+        wanted.append(Wanted("warn", text, "until a mark of badness is cleared", what="withheld"))
     return wanted

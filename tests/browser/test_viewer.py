@@ -108,7 +108,7 @@ def test_an_operator_marks_the_difference_as_bad_and_takes_it_back(page: Page, s
 
 def test_words_of_cut_detections_do_not_lie_on_each_other(page: Page, site: Archive) -> None:
     for index, row in enumerate(site.ccd.measurement_set.measurements.all()):
-        Measurement.objects.filter(pk=row.pk).update(is_bad=True, failed_cuts=["narrow"], x=40 + 2 * index, y=40)
+        Measurement.objects.filter(pk=row.pk).update(is_bad=True, failed_cuts=["narrow"], x=40 + index, y=40)
     page.open(f"/exposures/{site.name}/N1/")
     every = len(page.all(".l-cut text"))
     page.until(lambda: len([one for one in page.all(".l-cut text") if one.is_displayed()]) == 1)
