@@ -11,6 +11,7 @@ from django import forms
 
 from products.dates import mjd_of
 from products.models import Label
+from products.models.badness import DESCRIPTIONS, Badness
 from products.selectors.exposures import resolve_position
 
 
@@ -69,6 +70,21 @@ class MeasurementsField(forms.Field):
         return found
 
 
+def bit_choices(bits: Badness) -> list[tuple[int, str]]:
+    """(bit, name and meaning) of each of `bits`."""
+    return [(int(bit), f"{bit.label}: {DESCRIPTIONS[bit]}") for bit in Badness if bit & bits]
+
+
+class BitsField(forms.TypedMultipleChoiceField):
+    """Bits as checkboxes; clean values are a Badness."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(coerce=int, required=False, widget=forms.CheckboxSelectMultiple, **options)
+
+    def clean(self, value: Any) -> Badness:
+        return Badness(sum(set(super().clean(value))))
+
+
 class Search(forms.Form):
     """A form of GET: what is wrong is left out of the search and named beside its field."""
 
@@ -107,6 +123,18 @@ class LabelForm(forms.Form):
 
     measurement = MeasurementsField()
     verdict = forms.ChoiceField(required=False, choices=[("", "take back"), *Label.Verdict.choices])
+
+
+class BadForm(forms.Form):
+    """All that is wrong with one product, nothing where it is good, and why."""
+
+    bits = BitsField(label="what is wrong with it")
+    reason = forms.CharField(label="why", max_length=500)
+
+    def __init__(self, allowed: Badness, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fields["bits"].choices = bit_choices(allowed)
+        self.fields["reason"].widget.attrs["size"] = 60
 
 
 class SendAgainForm(forms.Form):

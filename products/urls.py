@@ -4,6 +4,7 @@ from django.urls import path
 
 from products.views import (
     alerts,
+    badness,
     candidates,
     exposures,
     fakes,
@@ -46,6 +47,7 @@ urlpatterns = [
     path("provenance/clone/", tags.clone, name="clone_tag"),
     path("provenance/tags/<path:name>/", tags.tag, name="tag"),
     path("provenance/product/<str:kind>/<uuid:key>/", lineage.product, name="product"),
+    path("provenance/product/<str:kind>/<uuid:key>/badness/", badness.mark, name="mark_product"),
     path("provenance/<str:key>/", provenance.provenance, name="provenance"),
     path("provenance/<str:key>/tag/", tags.change, name="change_tag"),
     path("references/", references.reference_list, name="references"),

@@ -13,27 +13,13 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from products.admin.base import RowAdmin
-from products.models.badness import DESCRIPTIONS, Badness, HasBadness
+from products.forms import BitsField, bit_choices
+from products.models.badness import Badness, HasBadness
 from products.models.files import FileBacked
 from products.services.badness import set_badness
 
 FILE_FIELDS = ("filepath", "sha256", "filesize")
 BADNESS_FIELDS = ("badness_own", "badness_upstream", "description")
-
-
-def bit_choices(bits: Badness) -> list[tuple[int, str]]:
-    """(bit, name and meaning) of each of `bits`."""
-    return [(int(bit), f"{bit.label}: {DESCRIPTIONS[bit]}") for bit in Badness if bit & bits]
-
-
-class BitsField(forms.TypedMultipleChoiceField):
-    """Bits as checkboxes; clean values are a Badness."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(coerce=int, required=False, widget=forms.CheckboxSelectMultiple, **options)
-
-    def clean(self, value: Any) -> Badness:
-        return Badness(sum(set(super().clean(value))))
 
 
 class BadnessForm(forms.ModelForm):

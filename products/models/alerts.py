@@ -7,13 +7,15 @@ from collections.abc import Iterable
 from typing import Any, Self
 
 from django.db import models
-from django.db.models import F
+from django.db.models import Case, F, Q, When
 from django.db.models.lookups import GreaterThan
 
 from products import storage
 from products.models.badness import ANY, Badness
 from products.models.base import FileProduct, Identified
+from products.models.provenance import Provenance
 
+BADLY_MADE = "made with a bad provenance"
 WITHHOLDS = int(ANY & ~Badness.SUPERSEDED_REFERENCE)  # what was subtracted with an older reference is still true
 
 
@@ -72,7 +74,7 @@ class AlertBatch(FileProduct):
 
 
 class AlertRows(models.QuerySet):
-    """Alerts, and which of them are kept back because something that they rest on was marked as bad."""
+    """Alerts, and which are kept back: something that they rest on, or how it was made, was marked as bad."""
 
     def bulk_create(self, objs: Iterable[Alert], *args: Any, **options: Any) -> list[Alert]:
         """Save many; each has the provenance of its receipt."""
@@ -82,16 +84,26 @@ class AlertRows(models.QuerySet):
         return super().bulk_create(objs, *args, **options)
 
     def with_marks(self) -> Self:
-        """Each with the bits of badness that keep it back as `marks`."""
-        return self.annotate(marks=_marks())
+        """Each with what keeps it back: the bits of badness as `marks`, a bad provenance as `badly_made`."""
+        badly_made = Case(When(_badly_made(), then=True), default=False, output_field=models.BooleanField())
+        return self.annotate(marks=_marks(), badly_made=badly_made)
 
     def withheld(self) -> Self:
-        """Those that wait until the badness of their measurement, or of what it was made of, is cleared."""
-        return self.filter(GreaterThan(_marks(), 0), state=Alert.State.PENDING)
+        """Those that wait until the marks on what they rest on are cleared."""
+        return self.filter(_kept_back(), state=Alert.State.PENDING)
 
     def may_go(self) -> Self:
         """Those that wait and are not withheld."""
-        return self.filter(~models.Q(GreaterThan(_marks(), 0)), state=Alert.State.PENDING)
+        return self.filter(~_kept_back(), state=Alert.State.PENDING)
+
+
+def _kept_back() -> Q:
+    return Q(GreaterThan(_marks(), 0)) | _badly_made()
+
+
+def _badly_made() -> Q:
+    """Whether the provenance, or one that it comes from, is marked as bad."""
+    return Q(provenance__in=Provenance.tainted())
 
 
 def _marks() -> models.expressions.Combinable:
@@ -167,12 +179,22 @@ class Alert(models.Model):
     @property
     def shown_state(self) -> str:
         """The state, or `withheld`; of rows selected by `with_marks`."""
-        return "withheld" if self.state == self.State.PENDING and self.marks else self.state
+        return "withheld" if self.state == self.State.PENDING and (self.marks or self.badly_made) else self.state
+
+    @property
+    def what_became(self) -> str:
+        """The state in words, with what keeps it back; of rows selected by `with_marks`."""
+        return f"withheld, {self.reasons}" if self.shown_state == "withheld" else self.get_state_display()
+
+    @property
+    def badness(self) -> Badness:
+        """The bits that keep it back; of rows selected by `with_marks`."""
+        return Badness(self.marks)
 
     @property
     def reasons(self) -> str:
-        """The names of the badness that keeps it back; of rows selected by `with_marks`."""
-        return Badness(self.marks).label
+        """What keeps it back, in words; of rows selected by `with_marks`."""
+        return ", ".join(filter(None, [self.badness.label, self.badly_made and BADLY_MADE]))
 
 
 class AlertEvent(Identified):

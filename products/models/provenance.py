@@ -64,6 +64,17 @@ class Provenance(models.Model):
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return base64.b32encode(hashlib.sha256(text.encode()).digest()).decode()[:20]
 
+    @classmethod
+    def tainted(cls) -> set[str]:
+        """Ids of those that are marked as bad, and of all that come from them; one query where none is marked."""
+        level = set(cls.objects.filter(is_bad=True).values_list("pk", flat=True))
+        found: set[str] = set()
+        while level:
+            found |= level
+            links = cls.upstreams.through.objects.filter(to_provenance__in=level)
+            level = set(links.values_list("from_provenance", flat=True)) - found
+        return found
+
 
 class ProvenanceTag(models.Model):
     """A name for a set of provenances: one a process, several only for referencing."""

@@ -119,6 +119,12 @@ def lineage(row: HasBadness) -> Lineage:
     return Lineage(Relative(*centre, 0, facts[centre]), rows, arrows, whole_up and whole_down)
 
 
+def centre_of(row: HasBadness) -> Relative:
+    """A product without its relatives."""
+    key: Key = (row._meta.concrete_model, row.pk)
+    return Relative(*key, 0, dict(_facts([key]))[key])
+
+
 def _walk(centre: Key, step: Step) -> tuple[dict[Key, int], set[tuple[Key, Key]], bool]:
     """Key → generation of everything that `step` reaches, with the pairs of neighbours; the longest way counts."""
     found: dict[Key, int] = {}

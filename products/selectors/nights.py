@@ -7,11 +7,11 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from django.db.models import Count
 from django.utils import timezone
 
 from products.dates import mjd_of
 from products.models import Alert, Exposure, Measurement, Report
+from products.selectors.alerts import Stream, balance, counts, totals
 from products.selectors.candidates import Candidate, candidates, labelled, with_score, with_source
 from products.selectors.exposures import ExposureRow, overview
 from products.selectors.tags import ChosenTag
@@ -40,7 +40,7 @@ class Wanted:
     exposure: str = ""
     section: str = ""
     when: object = None
-    what: str = ""  # labels: it leads to the candidates
+    what: str = ""  # labels: it leads to the candidates; dead, withheld: to such alerts
 
 
 @dataclass
@@ -51,6 +51,7 @@ class Night:
     rows: list[ExposureRow]
     calibration: int = 0
     alerts: Counter[str] = field(default_factory=Counter)
+    streams: list[Stream] = field(default_factory=list)
     best: list[Candidate] = field(default_factory=list)
     wanted: list[Wanted] = field(default_factory=list)
 
@@ -105,7 +106,8 @@ def night(number: int, tag: ChosenTag, person: object) -> Night:
     found = Night(number, overview(science, tag), calibration=len(exposures) - len(science))
     alerts = tag.narrow(Alert.objects.filter(score__measurement__mjd__gte=number + 0.5), "batch__provenance")
     alerts = alerts.filter(score__measurement__mjd__lt=number + 1.5)
-    found.alerts = Counter(dict(alerts.order_by().values_list("state").annotate(n=Count("pk"))))
+    found.alerts = totals(counts(alerts))
+    found.streams = balance(tag, night=number)
     rows = tag.narrow(Measurement.objects.filter(is_bad=False, **within), "measurement_set__provenance")
     best = with_source(with_score(rows, tag)).filter(score__isnull=False).order_by("-score", "-snr")[:60]
     of_object: dict[object, Measurement] = {}
@@ -162,5 +164,9 @@ def wants_a_human(found: Night) -> list[Wanted]:
         text = f"{disagreed} candidate{'s wait' if disagreed > 1 else ' waits'} for another opinion"
         wanted.append(Wanted("warn", text, "people disagree", what="labels"))
     if dead := found.alerts.get(Alert.State.DEAD, 0):
-        wanted.append(Wanted("failed", f"{dead} alerts cannot be sent", "`manage.py send_alerts` says why"))
+        text = f"{dead} alert{'s' if dead > 1 else ''} cannot be sent"
+        wanted.append(Wanted("failed", text, "the broker or the schema refuses them", what="dead"))
+    if withheld := found.alerts.get("withheld", 0):
+        text = f"{withheld} alert{'s are' if withheld > 1 else ' is'} withheld"
+        wanted.append(Wanted("warn", text, "until a mark of badness is cleared", what="withheld"))
     return wanted

@@ -27,17 +27,6 @@ def _one(asked: str) -> Provenance:
     return found[0]
 
 
-def tainted() -> set[str]:
-    """Ids of provenances that are marked as bad, and of all that come from them."""
-    level = set(Provenance.objects.filter(is_bad=True).values_list("pk", flat=True))
-    found: set[str] = set()
-    while level:
-        found |= level
-        links = Provenance.upstreams.through.objects.filter(to_provenance__in=level)
-        level = set(links.values_list("from_provenance", flat=True)) - found
-    return found
-
-
 def bad_provenances(ids: Iterable[str]) -> list[Provenance]:
     """Those of `ids`, and of everything upstream of them, that are marked as bad; one query where none is marked."""
     marked = {row.pk: row for row in Provenance.objects.filter(is_bad=True)}

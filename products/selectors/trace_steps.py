@@ -160,10 +160,9 @@ def _of_measurement(one: Covering, row: Measurement, place: Place) -> dict[str, 
     words = "" if row.is_bad else f"; passed all {len(row.cuts)} cuts"
     text = f"{row.object.name}, {away:.2f}″ away{magnitude}{words}"
     score = [["score", row.score, row.threshold, row.score >= row.threshold]] if row.score is not None else []
-    told = "; ".join(f"{alert.stream}: {alert.get_state_display()} ({alert.pk})" for alert in one.alerts)
     return {
         "cutting": (f"stamps of {row.measurement_set.cutouts.size} × {row.measurement_set.cutouts.size} pixels", []),
         "measuring": (text, [cut for cut in row.cuts if not cut[3]]),
         "scoring": ("" if score else "no score", score),
-        "alerting": (told or told_nothing(one), []),
+        "alerting": ("" if one.alerts else told_nothing(one), []),
     }

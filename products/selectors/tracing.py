@@ -60,6 +60,11 @@ class Covering:
         return next((row for row in self.measurements if not row.is_bad), next(iter(self.measurements), None))
 
     @property
+    def is_told(self) -> bool:
+        """Whether an alert about it went out."""
+        return any(alert.state == Alert.State.SENT for alert in self.alerts)
+
+    @property
     def limit(self) -> float | None:
         """5σ limit of the image, AB mag."""
         return self.zero_point.limiting_magnitude if self.zero_point else None
@@ -149,7 +154,7 @@ def _measured(of_difference: dict[UUID, Covering], place: Place, tag: ChosenTag)
             one.measurements.append(row)
             of_measurement[row.pk] = one
     alerts = tag.narrow(Alert.objects.filter(score__measurement__in=of_measurement), "batch__provenance")
-    for alert in alerts.select_related("score").order_by("created_at"):
+    for alert in alerts.with_marks().select_related("score").order_by("created_at"):
         of_measurement[alert.score.measurement_id].alerts.append(alert)
 
 

@@ -53,6 +53,20 @@ def tell_downstream(products: Iterable[HasBadness]) -> int:
     return len(told)
 
 
+def heirs_of(product: HasBadness) -> dict[type[HasBadness], set[Any]]:
+    """Everything that was made of a product, and so inherits what is set on it: model → primary keys."""
+    found: dict[type[HasBadness], set[Any]] = defaultdict(set)
+    pending: dict[type[HasBadness], set[Any]] = {product._meta.concrete_model: {product.pk}}
+    while pending:
+        following: dict[type[HasBadness], set[Any]] = defaultdict(set)
+        for model, keys in downstream(pending):
+            following[model] |= keys - found[model]
+        for model, keys in following.items():
+            found[model] |= keys
+        pending = {model: keys for model, keys in following.items() if keys}
+    return {model: keys for model, keys in found.items() if keys}
+
+
 def downstream(made_of: dict[type[HasBadness], set[Any]]) -> Iterator[tuple[type[HasBadness], set[Any]]]:
     """Model and primary keys of what was made directly of the given rows (model → primary keys)."""
     for model in models_with_badness():

@@ -51,5 +51,5 @@ def check_alerts(grace_hours: float) -> Iterator[Finding]:
         found = rows.with_marks().only("stream", "state", "attempts", "error")
         for alert in found.iterator(chunk_size=2000):
             detail = f"stream {alert.stream}, {alert.attempts} attempts"
-            why = f"withheld, {alert.reasons}" if alert.shown_state == "withheld" else alert.error
+            why = alert.what_became if alert.shown_state == "withheld" else alert.error
             yield Finding(trouble, f"alert {alert.pk}", f"{detail}: {why}" if why else detail)

@@ -23,6 +23,7 @@ from products.models import Alert, Exposure, Measurement
 from products.selectors import alerts as selector
 from products.selectors import candidates
 from products.selectors.nights import night_of
+from products.selectors.provenances import bad_provenances
 from products.selectors.tags import chosen_tag
 from products.services.resending import send_again
 from products.views.paging import page_of
@@ -112,6 +113,7 @@ def alert(request: HttpRequest, key: UUID) -> HttpResponse:
             "fields": described(packet) if packet else {},
             "cuts": {name: value for name, value in selector.cuts_of(found).items() if name != "name"},
             "events": list(found.events.all()),
+            "bad_provenances": bad_provenances([found.provenance_id]) if found.badly_made else [],
             "again": SendAgainForm(),
             "may_resend": request.user.has_perm(RESEND),
         },

@@ -9,6 +9,7 @@ from uuid import UUID
 import numpy as np
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from products import rendering
@@ -21,6 +22,7 @@ from products.selectors.tags import ChosenTag, chosen_tag
 from products.views.exposures import exposure_or_404
 
 SHOWN = ("exposure", "provenance", "alignment_target__exposure")  # with an image that has no name
+SHOWN_WITH_NEW = {Image.Kind.DIFFERENCE: "difference", Image.Kind.WARPED: "reference"}  # as which of its planes
 GRID = 9  # points a side at which the script knows the sky
 
 
@@ -74,9 +76,9 @@ def image(request: HttpRequest, key: UUID) -> HttpResponse:
     found = get_object_or_404(Image.objects.select_related(*SHOWN), pk=key)
     if found.kind == Image.Kind.SCIENCE:
         return redirect("ccd", name=found.exposure.name, section=found.section)
-    if found.kind in {Image.Kind.DIFFERENCE, Image.Kind.WARPED}:
+    if plane := SHOWN_WITH_NEW.get(found.kind):
         new = found.zero_point.image
-        return redirect("ccd", name=new.exposure.name, section=new.section)
+        return redirect(f"{reverse('ccd', args=[new.exposure.name, new.section])}?plane={plane}")
     return render(request, "products/image.html", viewer(request, found, chosen_tag(request)))
 
 

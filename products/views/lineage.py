@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from django.contrib.auth import get_permission_codename
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
@@ -80,10 +81,7 @@ def graph_of(found: Lineage) -> Drawing:
 @require_safe
 def product(request: HttpRequest, kind: str, key: UUID) -> HttpResponse:
     """Where a product stands between the raw exposures and the alerts."""
-    model = selector.kinds().get(kind)
-    if model is None:
-        raise Http404(f"There is no kind of product called {kind[:40]}.")
-    row = get_object_or_404(model._base_manager.all(), pk=key)
+    row = product_or_404(kind, key)
     found = selector.lineage(row)
     groups = groups_of(found)
     provenances = {one.facts.get("provenance") for one in [found.centre, *found.relatives]} - {None}
@@ -101,8 +99,22 @@ def product(request: HttpRequest, kind: str, key: UUID) -> HttpResponse:
             "drawing": graph_of(found),
             "bad_provenances": list(bad),
             "own_page": own_page(row),
+            "may_mark": may_mark(request.user, row),
         },
     )
+
+
+def product_or_404(kind: str, key: UUID) -> HasBadness:
+    """The product of this kind with this id."""
+    model = selector.kinds().get(kind)
+    if model is None:
+        raise Http404(f"There is no kind of product called {kind[:40]}.")
+    return get_object_or_404(model._base_manager.all(), pk=key)
+
+
+def may_mark(person: Any, row: HasBadness) -> bool:
+    """Whether somebody may say that a product is bad."""
+    return person.has_perm(f"products.{get_permission_codename('change', row._meta)}")
 
 
 def own_page(row: HasBadness) -> str:

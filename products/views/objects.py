@@ -160,5 +160,5 @@ def origin(epoch: lightcurves.Epoch, request: HttpRequest, tag: ChosenTag) -> di
         "card": candidates.candidates([row], request.user)[0],
         "report": next((report for report in reports.defer("traceback") if tag.owns(report)), None),
         "provenance": row.measurement_set.provenance_id,
-        "alerts": list(Alert.objects.filter(score__in=scores)),
+        "alerts": list(Alert.objects.filter(score__in=scores).with_marks()),
     }

@@ -37,6 +37,6 @@ def trace(request: HttpRequest) -> HttpResponse:
         context |= {
             "place": place, "trace": found, "shown": found.coverings[:MOST_SHOWN], "chosen": one,
             "steps": steps(one, place, tag) if one else [], "headline": headline, "more": more, "row": row,
-            "source": source(row) if row else None, "is_told": bool(one and one.alerts),
+            "source": source(row) if row else None, "is_told": bool(one and one.is_told),
         }  # fmt: skip
     return render(request, "products/trace.html", context)

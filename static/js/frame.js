@@ -5,6 +5,13 @@ const root = document.documentElement;
 const typing = e => e.target.matches("input:not([type=checkbox], [type=range], [type=radio]), select, textarea");
 export const keys = {}; // key -> action; each widget adds its own
 
+// The address says which tag is shown, also where a cookie chose it: it can be sent to others as it stands.
+if (root.dataset.tag && !new URLSearchParams(location.search).get("tag")) {
+  const address = new URL(location);
+  address.searchParams.set("tag", root.dataset.tag);
+  history.replaceState(null, "", address);
+}
+
 const isDark = () => root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
 $("#theme-form")?.addEventListener("submit", e => {
   e.preventDefault();

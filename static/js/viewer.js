@@ -30,12 +30,24 @@ function put() {
   later(() => {
     remember(whole ? { at: null, zoom: null } : { at: middle().map(v => v.toFixed(1)).join(","), zoom: s.toFixed(3) });
     refine();
+    untangle();
   });
   if (!scale) return;
   const arcsec = [1, 2, 5, 10, 30, 60, 120, 300, 600, 1800].findLast(a => a / scale * s <= 90) ?? 1, px = arcsec / scale * s;
   $("#bar").setAttribute("width", px);
   $("#bar path").setAttribute("d", `M.7 0v6h${Math.max(1, px - 1.4)}V0`);
   $("#bar-is").textContent = arcsec < 60 ? arcsec + "″" : arcsec / 60 + "′";
+}
+// Words that would lie on others are left out until one zooms in; those of the chosen detection come first.
+function untangle() {
+  const words = $$(".l-cut text", pan).map(text => [text, text.parentNode.transform.baseVal[0].matrix, text.parentNode.querySelector(".frame-of")]);
+  const shown = [];
+  for (const [text, { e, f }] of words.sort((a, b) => !!b[2] - !!a[2])) {
+    const place = { left: e * s, right: e * s + 14 + 6.5 * text.textContent.length, y: f * s };
+    const isFree = shown.every(one => Math.abs(one.y - place.y) > 13 || one.left > place.right || one.right < place.left);
+    if (isFree) shown.push(place);
+    text.style.display = isFree ? "" : "none";
+  }
 }
 function zoom(f, cx = box.clientWidth / 2, cy = box.clientHeight / 2) {
   const n = Math.min(32, Math.max(.02, s * f));
@@ -68,7 +80,19 @@ function refine() {
 
 const inBox = e => { const r = box.getBoundingClientRect(); return [e.clientX - r.left, e.clientY - r.top]; };
 box.addEventListener("wheel", e => { e.preventDefault(); zoom(e.deltaY < 0 ? 1.25 : .8, ...inBox(e)); }, { passive: false });
-box.addEventListener("pointermove", e => { if (e.buttons === 1 && !e.target.closest(".map")) { x += e.movementX; y += e.movementY; put(); } });
+const fingers = new Map(); // of those on the picture: where each was
+box.addEventListener("pointerdown", e => fingers.set(e.pointerId, inBox(e)));
+for (const end of ["pointerup", "pointercancel", "pointerleave"]) box.addEventListener(end, e => fingers.delete(e.pointerId));
+box.addEventListener("pointermove", e => {
+  if (e.buttons !== 1 || e.target.closest(".map")) return;
+  const here = inBox(e), before = fingers.get(e.pointerId) ?? here, others = [...fingers.keys()].filter(id => id !== e.pointerId);
+  fingers.set(e.pointerId, here);
+  x += (here[0] - before[0]) / (others.length + 1); y += (here[1] - before[1]) / (others.length + 1);
+  if (others.length === 1) { // two fingers: as far as they go apart
+    const [u, v] = fingers.get(others[0]), away = p => Math.hypot(p[0] - u, p[1] - v);
+    zoom(away(here) / (away(before) || 1), (here[0] + u) / 2, (here[1] + v) / 2);
+  } else put();
+});
 box.addEventListener("dragstart", e => e.preventDefault());
 const jump = e => {
   const r = map.getBoundingClientRect(), part = MAP / Math.max(W, H);

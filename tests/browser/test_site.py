@@ -116,8 +116,11 @@ def test_the_chosen_tag_governs_every_page(page: Page, site: Archive) -> None:
     assert "12 kept" in page.one("h1").text
     Select(page.one(".tag-form select")).select_by_visible_text("trial")
     page.until(lambda: "0 kept" in page.one("h1").text)
-    page.open("/exposures/")
+    page.open("/exposures/?sort=name")
     assert "No exposure" in page.one("main").text
+    page.until(lambda: page.driver.current_url.endswith("/exposures/?sort=name&tag=trial"), "it can be sent to others")
+    page.open("/exposures/?tag=current")
+    assert site.name in page.one("main").text and page.driver.current_url.endswith("?tag=current")
 
 
 def test_keys_move_open_and_find(page: Page, site: Archive) -> None:

@@ -8,7 +8,7 @@ import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 
 from products import rendering
-from products.models import Image
+from products.models import Badness, Image, Measurement
 from tests.browser.conftest import Page
 from tests.rows.archive import Archive
 
@@ -84,4 +84,54 @@ def test_a_large_image_is_shown_at_full_resolution_when_one_is_near(page: Page, 
     page.press("z")
     page.until(lambda: "/reference" in page.driver.current_url or page.one("#which").text == "reference")
     page.until(lambda: page.script("document.querySelector('#tiles img')?.naturalWidth") == 128)
+    assert page.complaints() == []
+
+
+def test_an_operator_marks_the_difference_as_bad_and_takes_it_back(page: Page, site: Archive) -> None:
+    page.log_in("olga", "change_image")
+    page.open(f"/exposures/{site.name}/N1/")
+    address = page.one(f".side a[href*='{site.ccd.difference.pk}/badness/']").get_attribute("href")
+    page.driver.get(address)
+    page.one(f".bits input[value='{int(Badness.BAD_SUBTRACTION)}']").click()
+    page.one("input[name=reason]").send_keys("the grid slipped")
+    page.one("main form button.main").click()
+    page.until(lambda: "Marked as bad subtraction" in page.one(".note").text)
+    assert page.one("#which").text == "difference"
+    page.driver.get(page.one(".note a").get_attribute("href"))
+    assert "the grid slipped" in page.one("main").text and not page.all(".bits input:checked")
+    page.one("input[name=reason]").send_keys("it did not")
+    page.one("main form button.main").click()
+    page.until(lambda: "Its mark is cleared" in page.one(".note").text)
+    assert Image.objects.get(pk=site.ccd.difference.pk).badness_own == 0
+    assert page.complaints() == []
+
+
+def test_words_of_cut_detections_do_not_lie_on_each_other(page: Page, site: Archive) -> None:
+    for index, row in enumerate(site.ccd.measurement_set.measurements.all()):
+        Measurement.objects.filter(pk=row.pk).update(is_bad=True, failed_cuts=["narrow"], x=40 + index, y=40)
+    page.open(f"/exposures/{site.name}/N1/")
+    every = len(page.all(".l-cut text"))
+    page.until(lambda: len([one for one in page.all(".l-cut text") if one.is_displayed()]) == 1)
+    assert every > 2
+    page.press("+" * 14)
+    page.until(lambda: len([one for one in page.all(".l-cut text") if one.is_displayed()]) > 1)
+    assert page.complaints() == []
+
+
+def test_two_fingers_zoom_on_a_phone(page: Page, site: Archive) -> None:
+    page.wide(390, 844)
+    page.open(f"/exposures/{site.name}/N1/")
+
+    def percent() -> int:
+        return int(re.sub(r"\D", "", page.one("#zoom").text) or 0)
+
+    def touch(kind: str, *places: tuple[int, int]) -> None:
+        points = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(places)]
+        page.command("Input.dispatchTouchEvent", type=kind, touchPoints=points)
+
+    before = page.until(percent)
+    touch("touchStart", (150, 250), (230, 250))
+    touch("touchMove", (110, 250), (270, 250))
+    touch("touchEnd")
+    page.until(lambda: 1.8 * before < percent() < 2.2 * before, "twice as large")
     assert page.complaints() == []

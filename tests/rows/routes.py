@@ -50,7 +50,7 @@ def samples(site: Archive) -> dict[str, dict[str, Any]]:
         "object": thing, "mark_object": thing, "light_curve": thing | {"ending": "csv"}, "labels": {"ending": "csv"},
         "label": {"key": measurement}, "decided": {"key": measurement}, "stamp": {"key": measurement, "plane": "new"},
         "tag": {"name": "current"}, "api-tag-detail": {"name": "current"}, "provenance": {"key": provenance}, "change_tag": {"key": provenance},
-        "product": {"kind": "image", "key": image}, "image": {"key": image}, "fits": {"key": image},
+        "product": {"kind": "image", "key": image}, "mark_product": {"kind": "image", "key": image}, "image": {"key": image}, "fits": {"key": image},
         "preview": {"key": image, "plane": "data"}, "tile": {"key": image, "plane": "data", "column": 0, "row": 0},
         "marks": {"key": image, "kind": "stars"}, "pixels": {"key": image}, "reference": {"key": ccd.difference.reference.pk},
         "calibrator": {"key": ccd.image.calibrators.get().pk}, "fakes_of_image": {"key": fakes},

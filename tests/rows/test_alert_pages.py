@@ -11,7 +11,7 @@ from django.test import Client
 from products import storage
 from products.alerts import frozen
 from products.alerts.avro import encode, versions
-from products.models import Alert, AlertEvent, Badness, Object
+from products.models import Alert, AlertEvent, Badness, Object, Provenance
 from products.services.badness import set_badness
 from tests import factories
 
@@ -92,6 +92,20 @@ def test_what_wants_a_human_is_counted_and_said(ccd, text):
     assert "It is withheld" in text(f"/alerts/{other.pk}/")
 
 
+def test_what_a_bad_provenance_keeps_back_is_shown_as_withheld_everywhere(ccd, text, client):
+    alert = mine(ccd)
+    Alert.objects.update(state="pending")
+    Provenance.objects.filter(pk=ccd.zero_point.provenance_id).update(is_bad=True, bad_comment="a wrong catalogue")
+    page = text(f"/alerts/{alert.pk}/")
+    assert "It is withheld" in page and f"/provenance/{ccd.zero_point.provenance_id}/" in page
+    assert "a wrong catalogue" in page and "What it rests on" not in page
+    assert len(rows(text("/alerts/?state=withheld"))) == 2 and "made with a bad provenance" in text("/alerts/")
+    assert "1 withheld" in text("/?night=2026-11-22")
+    assert "withheld, made with a bad provenance" in text(f"/objects/{ccd.measurements[0].object.name}/")
+    Provenance.objects.update(is_bad=False)
+    assert rows(text("/alerts/?state=withheld")) == [] and "It is withheld" not in text(f"/alerts/{alert.pk}/")
+
+
 def test_one_alert_shows_its_packet_its_stamps_and_its_history(ccd, text, client):
     alert = mine(ccd)
     AlertEvent.objects.create(alert=alert, what="sent", where="t[0]@1")
@@ -100,6 +114,7 @@ def test_one_alert_shows_its_packet_its_stamps_and_its_history(ccd, text, client
     for value in (packet["diaObject"]["name"], "midpointMjd", "nJy, photometric.", "t[0]@1", "min score", "0.95"):
         assert value in page
     assert f"/stamps/{alert.score.measurement_id}/difference.png" in page
+    assert "−4.7" in page and ">-4.7" not in page, "a true minus"
     answer = client.get(f"/alerts/{alert.pk}/packet.avro")
     assert answer.content == encode(packet) and f"{alert.pk}.avro" in answer["Content-Disposition"]
 
@@ -121,7 +136,7 @@ def test_every_schema_is_served_as_it_lies_in_the_repository(client):
 
 def test_why_a_measurement_gave_no_alert_is_on_a_page(ccd, text):
     page = text(f"/measurements/{ccd.measurements[4].pk}/alerts/")
-    assert "failed a cut of the measuring: negative_flux" in page
+    assert "failed a cut of the measuring: negative flux" in page
     assert f"/alerts/{mine(ccd).pk}/" in text(f"/measurements/{ccd.measurements[0].pk}/alerts/")
 
 

@@ -38,6 +38,11 @@ def test_what_was_only_ever_cut_is_listed_when_asked_for(site: Archive, page) ->
     assert site.object not in page("/objects/") and site.object in page("/objects/?show=all")
 
 
+def test_objects_are_those_that_were_measured_under_the_tag(site: Archive, page) -> None:
+    assert site.object in page("/objects/?tag=current")
+    assert "data-href" not in page("/objects/?tag=trial&show=all")
+
+
 def test_a_cone_lists_the_nearest_first_and_can_be_sorted_otherwise(site: Archive, page) -> None:
     row = Object.objects.get(name=site.object)
     text = page(f"/objects/?ra={row.ra}&dec={row.dec}&radius=300")

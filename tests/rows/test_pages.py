@@ -10,7 +10,7 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
-from products.models import Alert, CoaddImage, Label, Provenance, ProvenanceTag, ScienceImage
+from products.models import Alert, CoaddImage, Label, Provenance, ProvenanceTag, ScienceImage, WarpedImage
 from products.models.badness import Badness
 from products.services.badness import set_badness
 from tests import factories
@@ -222,6 +222,34 @@ def test_a_search_leads_to_exposures_objects_alerts_images_and_provenances(site:
         ("02:22:00 -04:45:00", "/objects/?position=02%3A22%3A00+-04%3A45%3A00&radius=10"),
     ):
         assert client.get("/find/", {"q": query}).url == leads, query
+
+
+def test_a_search_says_that_it_shows_only_the_first(site: Archive, text) -> None:
+    for number in range(26):
+        factories.exposure(f"many_{number}")
+    page = text("/find/?q=many")
+    assert page.count("<tr") == 25 and "the first 25" in page and 'href="/exposures/?name=many"' in page
+
+
+def test_a_difference_and_a_warped_reference_are_shown_as_planes_of_the_new_image(
+    site: Archive, client: Client
+) -> None:
+    ccd = f"/exposures/{site.name}/N1/"
+    assert client.get(f"/images/{site.ccd.difference.pk}/").url == f"{ccd}?plane=difference"
+    warped = WarpedImage.objects.filter(zero_point=site.ccd.zero_point).get()
+    assert client.get(f"/images/{warped.pk}/").url == f"{ccd}?plane=reference"
+
+
+def test_the_night_has_the_streams_with_what_waits_and_what_is_withheld(site: Archive, text) -> None:
+    Alert.objects.update(state="pending")
+    set_badness(site.ccd.image, Badness.SHAKING)
+    page = text("/?night=2026-11-22")
+    assert "alerts/?night=2026-11-22&amp;stream=all" in page
+    assert "1 alert is withheld</a>" in page and "state=withheld&amp;night=2026-11-22" in page
+    row = page.split("stream=all")[1].split("</tr>")[0]
+    assert [int(n) for n in re.findall(r'<td class="n">(\d+)', row)] == [2, 0, 1, 1], (
+        "eligible, sent, waiting, withheld"
+    )
 
 
 def test_provenance_pages_show_code_parameters_products_and_neighbours(site: Archive, text) -> None:

@@ -75,6 +75,19 @@ def test_attempts_of_other_tags_are_left_out_unless_asked_for(attempts: list[Rep
     assert found(reader, "tags=any&attempts=latest") == 3
 
 
+def test_a_ccd_shows_the_latest_attempt_of_the_tag_and_others_when_asked(
+    attempts: list[Report], reader: Client
+) -> None:
+    address = "/exposures/first/N1/report/"
+    assert "Stopped in photocal" not in reader.get(address).content.decode()
+    factories.provenance("extraction", tag="trial", threshold=9.0)
+    Report.objects.filter(pk=attempts[1].pk).update(tag="trial", provenances={"extraction": "of another tag"})
+    assert "Stopped in photocal" in reader.get(f"{address}?tag=current").content.decode()
+    for query in ("tag=trial", "tag=current&attempt=2"):
+        assert "Stopped in photocal" not in reader.get(f"{address}?{query}").content.decode(), query
+    assert reader.get(f"{address}?attempt=7").status_code == 404
+
+
 def test_the_page_counts_errors_by_kind_and_step_and_links_to_them(attempts: list[Report], reader: Client) -> None:
     page = reader.get("/reports/").content.decode()
     assert "photocal: NotEnoughStars <b>1</b>" in page and "astrocal: NoMatch <b>1</b>" in page

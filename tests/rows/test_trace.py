@@ -7,10 +7,11 @@ import pytest
 from django.test import Client
 
 from products import sky
-from products.models import Alert, DifferenceImage, Measurement, Report, ScienceImage
+from products.models import Alert, Badness, DifferenceImage, Measurement, Report, ScienceImage
 from products.selectors.tags import of_name
 from products.selectors.trace_steps import peak, pixel, steps
 from products.selectors.tracing import Place, nearest_to, trace_at, verdict
+from products.services.badness import set_badness
 from tests import factories
 from tests.rows.archive import Archive
 
@@ -49,6 +50,19 @@ def test_an_alert_is_traced_to_every_image_that_covers_it(site: Archive, page) -
     for step in ("preprocessing", "photocal", "subtraction", "scoring"):
         key = site.again.report.provenances[step]
         assert f"/provenance/{key}/" in text, step
+
+
+def test_an_alert_that_is_withheld_is_said_to_be_and_is_not_called_told(site: Archive, page) -> None:
+    alert = Alert.objects.get(score__measurement=site.again.measurements[0])
+    Alert.objects.filter(pk=alert.pk).update(state="pending")
+    set_badness(site.again.image, Badness.SHAKING)
+    text = page(f"/trace/?position={site.object}")
+    assert f'<a href="/alerts/{alert.pk}/">all: withheld, shaking</a>' in text
+    assert "verdict card fine" not in text
+
+
+def test_the_page_says_what_it_is_for_before_a_place_is_given(page) -> None:
+    assert "Give a position, or the name of an object" in page("/trace/")
 
 
 def test_a_cut_is_said_with_value_and_threshold(site: Archive, page) -> None:
