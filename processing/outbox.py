@@ -15,7 +15,6 @@ from django.db.models.functions import Now
 from processing.senders.base import Delivery, Packet
 from products.models import Alert, AlertEvent
 from products.models.alerts import AlertRows
-from products.selectors.provenances import tainted
 
 LEASE = timedelta(minutes=5)  # longer than any sender may take for what is claimed at once
 FIRST_WAIT, LONGEST_WAIT = 15.0, 3600.0  # seconds
@@ -26,13 +25,10 @@ NEEDED = ("batch", "score__measurement__object", "score__score_set")
 def claim(rows: AlertRows, token: UUID, *, at_most: int, early: bool = False) -> list[Alert]:
     """Take waiting alerts that nobody sends and that this token has not had, oldest receipts first.
 
-    Nobody else gets them before the lease ends. `early` takes also those whose next try is later. What was made with a
-    provenance that is marked as bad waits until the mark is taken away.
+    Nobody else gets them before the lease ends. `early` takes also those whose next try is later.
     """
     free = Q(claimed_until=None) | Q(claimed_until__lt=Now())
     ready = rows.may_go().filter(free).exclude(claim=token).order_by("batch_id", "pk")
-    if withheld := tainted():
-        ready = ready.exclude(provenance__in=withheld)
     if not early:
         ready = ready.filter(Q(next_try_at=None) | Q(next_try_at__lte=Now()))
     if connection.features.has_select_for_update_skip_locked:

@@ -52,7 +52,7 @@ class EventSerializer(serializers.ModelSerializer):
 class AlertSerializer(serializers.ModelSerializer):
     """One alert of the ledger."""
 
-    withheld = serializers.SerializerMethodField(help_text="Names of the badness that keeps it back; usually empty.")
+    withheld = serializers.SerializerMethodField(help_text="What is marked as bad and keeps it back; usually empty.")
     measurement = serializers.UUIDField(source="score.measurement_id")
     object = serializers.CharField(source="score.measurement.object.name")
     exposure = serializers.SerializerMethodField()

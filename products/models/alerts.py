@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, Self
 
 from django.db import models
-from django.db.models import F
+from django.db.models import Case, F, When
 from django.db.models.lookups import GreaterThan
 
 from products import storage
@@ -15,6 +15,7 @@ from products.models.badness import ANY, Badness
 from products.models.base import FileProduct, Identified
 
 WITHHOLDS = int(ANY & ~Badness.SUPERSEDED_REFERENCE)  # what was subtracted with an older reference is still true
+BAD_PROVENANCE = 1 << 62  # beside the bits of badness: people marked how it was made
 
 
 class AlertBatch(FileProduct):
@@ -72,7 +73,7 @@ class AlertBatch(FileProduct):
 
 
 class AlertRows(models.QuerySet):
-    """Alerts, and which of them are kept back because something that they rest on was marked as bad."""
+    """Alerts, and which of them are kept back: something that they rest on, or a provenance, was marked as bad."""
 
     def bulk_create(self, objs: Iterable[Alert], *args: Any, **options: Any) -> list[Alert]:
         """Save many; each has the provenance of its receipt."""
@@ -82,11 +83,11 @@ class AlertRows(models.QuerySet):
         return super().bulk_create(objs, *args, **options)
 
     def with_marks(self) -> Self:
-        """Each with the bits of badness that keep it back as `marks`."""
+        """Each with the bits that keep it back as `marks`."""
         return self.annotate(marks=_marks())
 
     def withheld(self) -> Self:
-        """Those that wait until the badness of their measurement, or of what it was made of, is cleared."""
+        """Those that wait until the marks on what they rest on are taken away."""
         return self.filter(GreaterThan(_marks(), 0), state=Alert.State.PENDING)
 
     def may_go(self) -> Self:
@@ -95,10 +96,15 @@ class AlertRows(models.QuerySet):
 
 
 def _marks() -> models.expressions.Combinable:
+    from products.selectors.provenances import tainted  # it needs the models
+
     bits = F("batch__badness_own").bitor(F("batch__badness_upstream"))
     for name in ("badness_own", "badness_upstream"):
         bits = bits.bitor(F(f"score__measurement__{name}"))
-    return bits.bitand(WITHHOLDS)
+    bits = bits.bitand(WITHHOLDS)
+    if marked := tainted():
+        bits = Case(When(provenance__in=marked, then=bits.bitor(BAD_PROVENANCE)), default=bits)
+    return bits
 
 
 class Alert(models.Model):
@@ -171,8 +177,9 @@ class Alert(models.Model):
 
     @property
     def reasons(self) -> str:
-        """The names of the badness that keeps it back; of rows selected by `with_marks`."""
-        return Badness(self.marks).label
+        """What is marked as bad and keeps it back; of rows selected by `with_marks`."""
+        marked = "its provenance" if self.marks & BAD_PROVENANCE else ""
+        return ", ".join(filter(None, [Badness(self.marks & WITHHOLDS).label, marked]))
 
 
 class AlertEvent(Identified):
