@@ -130,13 +130,16 @@ def test_what_a_dead_cluster_held_is_taken_by_another_when_its_lease_is_over(mon
     assert OrmQ.objects.get().key == "seechange@b"
 
 
-def test_a_lease_that_is_renewed_does_not_end(monkeypatch):
+def test_the_lease_of_a_task_that_runs_is_renewed_and_one_that_no_worker_began_is_handed_out_again(monkeypatch):
     broker = cluster("a", monkeypatch)
     async_task(TASK)
-    broker.dequeue()
+    async_task(TASK)
+    (began, _), (lost, _) = broker.dequeue()[0], broker.dequeue()[0]
     end_leases()
-    broker.renew()
-    assert cluster("b", monkeypatch).dequeue() is None
+    broker.renew([began])
+    other = cluster("b", monkeypatch)
+    assert other.dequeue()[0][0] == lost
+    assert other.dequeue() is None
 
 
 def test_a_task_that_is_given_back_is_free_after_the_pause_and_counted_only_where_it_was_begun(monkeypatch):
@@ -161,6 +164,14 @@ def test_a_schedule_has_one_waiting_task_and_goes_before_the_others(settings):
     assert OrmQ.objects.count() == 2
     names = [SignedPackage.loads(Broker().dequeue()[0][1])["name"] for _ in range(2)]
     assert names == ["short", "long"]
+
+
+def test_a_task_of_a_schedule_that_is_given_back_is_still_the_one_that_waits(monkeypatch):
+    broker = cluster("a", monkeypatch)
+    async_task(TASK, group="alerts")
+    assert broker.dequeue() and broker.release(uncounted=True) == 1
+    async_task(TASK, group="alerts")
+    assert OrmQ.objects.get().key == "seechange:alerts"
 
 
 def test_the_schedules_are_those_of_the_settings_whatever_the_table_held(settings):
