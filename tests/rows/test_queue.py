@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import time
 from datetime import timedelta
 
 import pytest
@@ -14,7 +17,9 @@ from django_q.tasks import async_task
 
 from processing.queue.allowed import is_task
 from processing.queue.broker import Broker
+from processing.queue.group import Group, Running
 from processing.queue.schedules import keep_schedules
+from processing.queue.supervisor import Limits, Supervisor
 from processing.tasks import beat
 
 pytestmark = pytest.mark.django_db
@@ -155,6 +160,46 @@ def test_a_task_that_is_given_back_is_free_after_the_pause_and_counted_only_wher
     ((_, payload),) = broker.dequeue()
     assert SignedPackage.loads(payload)["attempts"] == 2
     assert broker.release([]) == 0
+
+
+def watched(workers: int, *running: Running) -> Group:
+    """A group as its supervisor sees it, of no processes; nothing was done for 100 s."""
+    found = Group.__new__(Group)
+    found.workers, found.moved = workers, time.monotonic() - 100
+    found.running = {str(number): task for number, task in enumerate(running)}
+    return found
+
+
+def test_a_cluster_stands_still_only_while_a_worker_of_it_is_free():
+    alive, gone = Running(1, os.getpid()), Running(2, worker_that_died())
+    through = Running(3, os.getpid(), ended=time.monotonic())
+    assert watched(2, alive, Running(4, os.getpid())).still() < 50
+    for free in (watched(2, alive), watched(2, alive, gone), watched(2, alive, through), watched(1)):
+        assert free.still() >= 100
+
+
+def worker_that_died() -> int:
+    with subprocess.Popen(["true"]) as process:
+        process.wait()
+    return process.pid
+
+
+@pytest.mark.parametrize("lost", ["its worker", "its result"])
+def test_a_task_that_lost_its_worker_or_its_result_is_counted_and_tried_again_after_the_pause(lost, monkeypatch):
+    for name in ("holder", "lease"):
+        monkeypatch.setattr(Broker, name, getattr(Broker, name))  # the supervisor sets them for its process
+    supervisor = Supervisor(Limits(still=30.0, pause=60.0))
+    async_task(TASK)
+    async_task(TASK)
+    (row, _), (good, _) = supervisor.broker.dequeue()[0], supervisor.broker.dequeue()[0]
+    long_ago = time.monotonic() - 31
+    task = Running(row, worker_that_died()) if lost == "its worker" else Running(row, os.getpid(), ended=long_ago)
+    group = watched(2, task, Running(good, os.getpid(), ended=long_ago + 10))
+    supervisor._give_back_lost(group)
+    given_back, kept = OrmQ.objects.get(pk=row), OrmQ.objects.get(pk=good)
+    assert (given_back.key, given_back.task["attempts"]) == ("seechange", 1)
+    assert 50 < (given_back.lock - timezone.now()).total_seconds() <= 60
+    assert kept.key == supervisor.broker.held and list(group.running) == ["1"]
 
 
 def test_a_schedule_has_one_waiting_task_and_goes_before_the_others(settings):
