@@ -178,7 +178,7 @@ class Alert(models.Model):
     @property
     def reasons(self) -> str:
         """What is marked as bad and keeps it back; of rows selected by `with_marks`."""
-        marked = "its provenance" if self.marks & BAD_PROVENANCE else ""
+        marked = "bad provenance" if self.marks & BAD_PROVENANCE else ""
         return ", ".join(filter(None, [Badness(self.marks & WITHHOLDS).label, marked]))
 
 

@@ -72,9 +72,9 @@ def test_alerts_that_wait_are_not_sent_while_a_provenance_of_theirs_is_marked_wh
     mark(ccd.zero_point.provenance)
     assert claim(Alert.objects.all(), uuid4(), at_most=10) == []
     told = Alert.objects.with_marks().first()
-    assert (told.shown_state, told.reasons) == ("withheld", "its provenance")
+    assert (told.shown_state, told.reasons) == ("withheld", "bad provenance")
     set_badness(ccd.image, Badness.SHAKING)
-    assert Alert.objects.with_marks().first().reasons == "shaking, its provenance"
+    assert Alert.objects.with_marks().first().reasons == "shaking, bad provenance"
     set_badness(ccd.image, Badness(0))
     call_command("send_alerts")
     assert f"{Alert.objects.count()} withheld: what they rest on is marked as bad" in capsys.readouterr().out
