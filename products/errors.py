@@ -36,7 +36,7 @@ class DiskFull(ArchiveError):
 
 
 class CannotWrite(ArchiveError):
-    message = "{path} cannot be written: {reason}; may this user write in the data folder (SEECHANGE_DATA)?"
+    message = "{path} cannot be written: {reason}; may this user write in its folder?"
 
 
 class TagConflict(ArchiveError):

@@ -40,12 +40,13 @@ class Broker(ORM):
     def enqueue(self, task: str) -> int:
         """Put a signed task in; one of a schedule only where none of it waits."""
         group = SignedPackage.loads(task).get("group")
-        rows, key = self.get_connection(), self.list_key
-        if group in settings.QUEUE_SCHEDULES:
-            key = f"{key}:{group}"
-            if waiting := rows.filter(key=key).first():
-                return waiting.pk
+        rows, key = self.get_connection(), self._free_key(group)
+        if key != self.list_key and (waiting := rows.filter(key=key).first()):
+            return waiting.pk
         return rows.create(key=key, payload=task, lock=Now()).pk
+
+    def _free_key(self, group: str | None) -> str:
+        return f"{self.list_key}:{group}" if group in settings.QUEUE_SCHEDULES else self.list_key
 
     def dequeue(self) -> list[tuple[int, str]] | None:
         """The next task that is due, counted and leased: short ones of schedules first, then the oldest."""
@@ -108,9 +109,10 @@ class Broker(ORM):
         if not self.get_connection().filter(key=self.beat_key).exists():
             async_task("processing.tasks.beat", task_name="beat", save=False, cluster=self.beat_key)
 
-    def renew(self) -> None:
-        """The leases of this cluster begin anew."""
-        self.get_connection().filter(key=self.held).update(lock=Now() + timedelta(seconds=self.lease))
+    def renew(self, begun: Collection[int]) -> None:
+        """The leases of tasks that run begin anew; one that no worker begins is free again when its lease ends."""
+        rows = self.get_connection().filter(key=self.held, pk__in=begun)
+        rows.update(lock=Now() + timedelta(seconds=self.lease))
 
     def release(self, only: Collection[int] | None = None, *, pause: float = 0.0, uncounted: bool = False) -> int:
         """Give tasks of this cluster back, all of them or some rows: how many. They are free after `pause` seconds."""
@@ -118,10 +120,10 @@ class Broker(ORM):
             rows = self.get_connection().select_for_update().filter(key=self.held)
             found = list(rows if only is None else rows.filter(pk__in=only))
             for row in found:
+                task = SignedPackage.loads(row.payload)
                 if uncounted:
-                    task = SignedPackage.loads(row.payload)
                     row.payload = SignedPackage.dumps({**task, "attempts": task["attempts"] - 1})
-                row.key, row.lock = self.list_key, Now() + timedelta(seconds=pause)
+                row.key, row.lock = self._free_key(task.get("group")), Now() + timedelta(seconds=pause)
                 row.save(update_fields=["key", "payload", "lock"], using=Conf.ORM)
         return len(found)
 

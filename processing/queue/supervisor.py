@@ -93,7 +93,7 @@ class Supervisor:
     def _keep(self, group: Group) -> None:
         """Renew the leases, and send a beat where nothing else shows that the cluster works."""
         try:
-            self.broker.renew()
+            self.broker.renew([task.row for task in group.running.values()])
             if group.still() > self.limits.still / 4:
                 self.broker.beat()
         except db.Error as error:

@@ -16,6 +16,7 @@ from processing.parameters import param
 from processing.senders.base import Delivery, Packet, Sender
 
 MOST_WAITING = 1000  # messages on the way; more would fill memory
+SECRETS = ("username", "password", "secret", "oauthbearer.config", "key.pem")  # parts of names of options
 
 
 class KafkaSender(Sender):
@@ -50,6 +51,15 @@ class KafkaSender(Sender):
         if not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", name):
             raise ValueError("a topic has letters, digits, dots and dashes")
         return value
+
+    @field_validator("options")
+    @classmethod
+    def _are_no_secrets(cls, options: dict[str, str]) -> dict[str, str]:
+        if secret := [name for name in options if any(part in name for part in SECRETS)]:
+            raise ValueError(
+                f"{', '.join(secret)}: configurations are kept and shown; set KAFKA_USERNAME and KAFKA_PASSWORD instead"
+            )
+        return options
 
     def send(self, packets: Sequence[Packet]) -> Iterable[Delivery]:
         found = {packet.id: Delivery(packet.id, ok=False, error="no answer from the broker") for packet in packets}

@@ -61,7 +61,7 @@ class EventSerializer(serializers.ModelSerializer):
 class AlertSerializer(RowSerializer):
     """One alert of the ledger."""
 
-    withheld = serializers.SerializerMethodField(help_text="Names of the badness that keeps it back; usually empty.")
+    withheld = serializers.SerializerMethodField(help_text="What is marked as bad and keeps it back; usually empty.")
     measurement = serializers.UUIDField(source="of_measurement")
     object = serializers.CharField(source="of_object")
     exposure = serializers.CharField(source="of_exposure")

@@ -183,7 +183,11 @@ def again(request: HttpRequest, key: UUID | None = None) -> HttpResponse:
     if not form.is_valid():
         messages.error(request, "Say why they are sent again.")
         return redirect(back)
-    dead = filtered(request).qs.filter(state=Alert.State.DEAD)
+    choice = filtered(request)
+    if not key and choice.errors:  # the others would be more than what was meant
+        messages.error(request, f"Nothing is sent again: correct {', '.join(choice.errors)} first.")
+        return redirect(back)
+    dead = choice.qs.filter(state=Alert.State.DEAD)
     keys = [alert_or_404(key).pk] if key else dead.values_list("pk", flat=True)
     number = send_again(keys, who=request.user.get_username(), why=form.cleaned_data["why"])
     messages.success(request, f"{number} to be sent again; the next run of send_alerts takes them.")

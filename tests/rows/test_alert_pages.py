@@ -186,6 +186,14 @@ def test_an_operator_revives_the_dead_ones_that_the_filters_choose(ccd, client, 
     assert mine(ccd).state == "dead" and Alert.objects.get(state="pending").pk != mine(ccd).pk
 
 
+@pytest.mark.parametrize("wrong", ["night=yesterday", "state=lost"])
+def test_a_choice_that_is_not_understood_revives_nothing(wrong, ccd, client, operator):
+    Alert.objects.update(state="dead")
+    answer = client.post(f"/alerts/again/?{wrong}", {"why": "the limit was raised"}, follow=True)
+    assert f"correct {wrong.partition('=')[0]} first" in answer.content.decode()
+    assert not Alert.objects.filter(state="pending").exists()
+
+
 def test_others_may_look_and_not_send_again(ccd, client):
     alert = mine(ccd)
     for address in (f"/alerts/{alert.pk}/again/", "/alerts/again/"):

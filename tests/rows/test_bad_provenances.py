@@ -5,14 +5,16 @@ from __future__ import annotations
 from uuid import uuid4
 
 import pytest
+from django.core.management import call_command
 
 from processing.datastore import DataStore
 from processing.errors import BadProvenance, MissingCalibrator
 from processing.outbox import claim
 from processing.pipeline import Pipeline
 from processing.providers import calibrator
-from products.models import Alert, Provenance, ScienceImage
+from products.models import Alert, Badness, Provenance, ScienceImage
 from products.selectors.provenances import bad_provenances
+from products.services.badness import set_badness
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -64,10 +66,17 @@ def test_a_calibration_frame_of_a_bad_provenance_is_passed_over():
         calibrator("bias", exposure, "N1", "general")
 
 
-def test_alerts_that_wait_are_not_sent_while_a_provenance_of_theirs_is_marked():
+def test_alerts_that_wait_are_not_sent_while_a_provenance_of_theirs_is_marked_which_is_said(capsys):
     ccd = factories.full_ccd()
     Alert.objects.update(state=Alert.State.PENDING)
     mark(ccd.zero_point.provenance)
     assert claim(Alert.objects.all(), uuid4(), at_most=10) == []
+    told = Alert.objects.with_marks().first()
+    assert (told.shown_state, told.reasons) == ("withheld", "made with a bad provenance")
+    set_badness(ccd.image, Badness.SHAKING)
+    assert Alert.objects.with_marks().first().reasons == "shaking, made with a bad provenance"
+    set_badness(ccd.image, Badness(0))
+    call_command("send_alerts")
+    assert f"{Alert.objects.count()} withheld: what they rest on is marked as bad" in capsys.readouterr().out
     Provenance.objects.update(is_bad=False)
     assert len(claim(Alert.objects.all(), uuid4(), at_most=10)) == Alert.objects.count() > 0

@@ -96,6 +96,14 @@ def test_a_topic_that_cannot_be_made_is_refused_with_the_configuration(topic):
         KafkaSender.build({"topic": topic})
 
 
+@pytest.mark.parametrize("name", ["sasl.password", "sasl.username", "ssl.key.password", "ssl.key.pem"])
+def test_a_log_in_among_the_options_is_refused_because_configurations_are_kept(name):
+    with pytest.raises(ConfigurationError, match=r"KAFKA_PASSWORD") as caught:
+        KafkaSender.build({"options": {name: "hunter2"}})
+    assert name in str(caught.value)
+    assert KafkaSender.build({"options": {"ssl.key.location": "/etc/kafka/key"}})
+
+
 def test_while_the_broker_is_down_nothing_counts_as_sent_and_afterwards_everything_goes_out(kafka):
     assert all(row.ok for row in sender(kafka).send(packets(1)))
     kafka.tell("down")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import time
 from datetime import timedelta
 
 import pytest
@@ -15,7 +18,9 @@ from django_q.tasks import async_task
 
 from processing.queue.allowed import is_task
 from processing.queue.broker import Broker
+from processing.queue.group import Group, Running
 from processing.queue.schedules import keep_schedules
+from processing.queue.supervisor import Limits, Supervisor
 from processing.tasks import beat
 
 pytestmark = pytest.mark.django_db
@@ -131,13 +136,16 @@ def test_what_a_dead_cluster_held_is_taken_by_another_when_its_lease_is_over(mon
     assert OrmQ.objects.get().key == "seechange@b"
 
 
-def test_a_lease_that_is_renewed_does_not_end(monkeypatch):
+def test_the_lease_of_a_task_that_runs_is_renewed_and_one_that_no_worker_began_is_handed_out_again(monkeypatch):
     broker = cluster("a", monkeypatch)
     async_task(TASK)
-    broker.dequeue()
+    async_task(TASK)
+    (began, _), (lost, _) = broker.dequeue()[0], broker.dequeue()[0]
     end_leases()
-    broker.renew()
-    assert cluster("b", monkeypatch).dequeue() is None
+    broker.renew([began])
+    other = cluster("b", monkeypatch)
+    assert other.dequeue()[0][0] == lost
+    assert other.dequeue() is None
 
 
 def test_a_task_that_is_given_back_is_free_after_the_pause_and_counted_only_where_it_was_begun(monkeypatch):
@@ -155,6 +163,46 @@ def test_a_task_that_is_given_back_is_free_after_the_pause_and_counted_only_wher
     assert broker.release([]) == 0
 
 
+def watched(workers: int, *running: Running) -> Group:
+    """A group as its supervisor sees it, of no processes; nothing was done for 100 s."""
+    found = Group.__new__(Group)
+    found.workers, found.moved = workers, time.monotonic() - 100
+    found.running = {str(number): task for number, task in enumerate(running)}
+    return found
+
+
+def test_a_cluster_stands_still_only_while_a_worker_of_it_is_free():
+    alive, gone = Running(1, os.getpid()), Running(2, worker_that_died())
+    through = Running(3, os.getpid(), ended=time.monotonic())
+    assert watched(2, alive, Running(4, os.getpid())).still() < 50
+    for free in (watched(2, alive), watched(2, alive, gone), watched(2, alive, through), watched(1)):
+        assert free.still() >= 100
+
+
+def worker_that_died() -> int:
+    with subprocess.Popen(["true"]) as process:
+        process.wait()
+    return process.pid
+
+
+@pytest.mark.parametrize("lost", ["its worker", "its result"])
+def test_a_task_that_lost_its_worker_or_its_result_is_counted_and_tried_again_after_the_pause(lost, monkeypatch):
+    for name in ("holder", "lease"):
+        monkeypatch.setattr(Broker, name, getattr(Broker, name))  # the supervisor sets them for its process
+    supervisor = Supervisor(Limits(still=30.0, pause=60.0))
+    async_task(TASK)
+    async_task(TASK)
+    (row, _), (good, _) = supervisor.broker.dequeue()[0], supervisor.broker.dequeue()[0]
+    long_ago = time.monotonic() - 31
+    task = Running(row, worker_that_died()) if lost == "its worker" else Running(row, os.getpid(), ended=long_ago)
+    group = watched(2, task, Running(good, os.getpid(), ended=long_ago + 10))
+    supervisor._give_back_lost(group)
+    given_back, kept = OrmQ.objects.get(pk=row), OrmQ.objects.get(pk=good)
+    assert (given_back.key, given_back.task["attempts"]) == ("seechange", 1)
+    assert 50 < (given_back.lock - timezone.now()).total_seconds() <= 60
+    assert kept.key == supervisor.broker.held and list(group.running) == ["1"]
+
+
 def test_a_schedule_has_one_waiting_task_and_goes_before_the_others(settings):
     async_task(TASK, task_name="long")
     for _ in range(3):
@@ -162,6 +210,14 @@ def test_a_schedule_has_one_waiting_task_and_goes_before_the_others(settings):
     assert OrmQ.objects.count() == 2
     names = [SignedPackage.loads(Broker().dequeue()[0][1])["name"] for _ in range(2)]
     assert names == ["short", "long"]
+
+
+def test_a_task_of_a_schedule_that_is_given_back_is_still_the_one_that_waits(monkeypatch):
+    broker = cluster("a", monkeypatch)
+    async_task(TASK, group="alerts")
+    assert broker.dequeue() and broker.release(uncounted=True) == 1
+    async_task(TASK, group="alerts")
+    assert OrmQ.objects.get().key == "seechange:alerts"
 
 
 def test_the_schedules_are_those_of_the_settings_whatever_the_table_held(settings):

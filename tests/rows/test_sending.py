@@ -181,15 +181,47 @@ def test_a_receipt_whose_file_is_gone_waits_and_says_so(ccd, good):
     assert send(Alert.objects.all(), good, early=True) == 1
 
 
+def backlog(ccd: factories.CCD, number: int) -> None:
+    for night in range(1, number):
+        factories.full_ccd(of=factories.exposure(f"next{night}", mjd=ccd.exposure.mjd + night))
+    Alert.objects.update(state=State.PENDING)
+
+
 def test_a_backlog_of_many_receipts_goes_out_in_the_order_in_which_it_came(ccd, monkeypatch):
     got.clear()
     monkeypatch.setattr("processing.sending.AT_ONCE", 2)
-    for number in range(4):
-        factories.full_ccd(of=factories.exposure(f"next{number}", mjd=ccd.exposure.mjd + number))
-    Alert.objects.update(state=State.PENDING)
+    backlog(ccd, 5)
     assert send(Alert.objects.all(), [Stream.model_construct(name="all", sender=Counting())]) == 5
     batches = list(Alert.objects.order_by("batch__created_at").values_list("pk", flat=True))
     assert [packet.id for packet in got] == [str(pk) for pk in batches]
+
+
+class Refusing:
+    """A sender that brings nothing out."""
+
+    def __init__(self, *, fatal: bool) -> None:
+        self.fatal = fatal
+
+    def send(self, packets):
+        return [Delivery(packet.id, ok=False, error="no", fatal=self.fatal) for packet in packets]
+
+
+@pytest.mark.parametrize(("fatal", "tried"), [(False, 1), (True, 3)])
+def test_a_backlog_is_not_held_against_a_broker_that_is_away_but_hopeless_ones_keep_nobody_back(
+    ccd, fatal, tried, monkeypatch
+):
+    monkeypatch.setattr("processing.sending.AT_ONCE", 1)
+    backlog(ccd, 3)
+    assert send(Alert.objects.all(), [Stream.model_construct(name="all", sender=Refusing(fatal=fatal))]) == 0
+    assert Alert.objects.filter(attempts=1).count() == tried
+    assert Alert.objects.filter(claimed_until=None).count() == 3
+
+
+def test_what_somebody_else_sends_does_not_stand_before_what_is_free(ccd):
+    backlog(ccd, 2)
+    (theirs,) = outbox.claim(Alert.objects.all(), uuid7(), at_most=1)
+    (mine,) = outbox.claim(Alert.objects.all(), uuid7(), at_most=1)
+    assert mine.pk != theirs.pk
 
 
 def test_a_withheld_alert_waits_until_the_mark_is_cleared(ccd, good):
