@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import pytest
 from django.core.exceptions import PermissionDenied
+from django.core.management import CommandError, call_command
 from django.utils import timezone
 from django_q.conf import Conf
 from django_q.models import OrmQ, Schedule, Task
@@ -200,6 +201,13 @@ def test_a_task_that_lost_its_worker_or_its_result_is_counted_and_tried_again_af
     assert (given_back.key, given_back.task["attempts"]) == ("seechange", 1)
     assert 50 < (given_back.lock - timezone.now()).total_seconds() <= 60
     assert kept.key == supervisor.broker.held and list(group.running) == ["1"]
+
+
+@pytest.mark.parametrize("name", ["WORKERS", "TIMEOUT"])
+def test_a_cluster_that_could_do_nothing_is_refused(name, monkeypatch):
+    monkeypatch.setattr(Conf, name, -1)
+    with pytest.raises(CommandError, match=f"QUEUE_{name}"):
+        call_command("cluster")
 
 
 def test_a_schedule_has_one_waiting_task_and_goes_before_the_others(settings):
