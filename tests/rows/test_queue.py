@@ -185,11 +185,26 @@ def worker_that_died() -> int:
     return process.pid
 
 
-@pytest.mark.parametrize("lost", ["its worker", "its result"])
-def test_a_task_that_lost_its_worker_or_its_result_is_counted_and_tried_again_after_the_pause(lost, monkeypatch):
+@pytest.fixture
+def supervisor(monkeypatch) -> Supervisor:
     for name in ("holder", "lease"):
         monkeypatch.setattr(Broker, name, getattr(Broker, name))  # the supervisor sets them for its process
-    supervisor = Supervisor(Limits(still=30.0, pause=60.0))
+    return Supervisor(Limits(still=30.0, pause=60.0))
+
+
+def test_a_supervisor_renews_the_lease_of_what_runs_and_sends_a_beat_while_a_worker_is_free(supervisor):
+    async_task(TASK)
+    ((row, _),) = supervisor.broker.dequeue()
+    end_leases()
+    running = Running(row, os.getpid())
+    supervisor._keep(watched(1, running))
+    assert (OrmQ.objects.get().lock - timezone.now()).total_seconds() > 100
+    supervisor._keep(watched(2, running))
+    assert OrmQ.objects.filter(key=supervisor.broker.beat_key).count() == 1
+
+
+@pytest.mark.parametrize("lost", ["its worker", "its result"])
+def test_a_task_that_lost_its_worker_or_its_result_is_counted_and_tried_again_after_the_pause(lost, supervisor):
     async_task(TASK)
     async_task(TASK)
     (row, _), (good, _) = supervisor.broker.dequeue()[0], supervisor.broker.dequeue()[0]
