@@ -19,7 +19,7 @@ from products import storage
 from products.alerts import frozen
 from products.alerts.avro import VERSION, decode, encode, schema, versions
 from products.alerts.packet import alert_id, build_packets
-from products.models import Alert, Badness, Object
+from products.models import Alert, Badness, Measurement, Object
 from products.services.badness import set_badness
 from tests import factories
 
@@ -100,6 +100,17 @@ def test_earlier_detections_and_limits_are_in_the_packet_and_later_ones_are_not(
     limit = again["prvDiaNonDetectionLimits"]
     assert [entry["midpointMjd"] for entry in limit] == [ccd.difference.mjd_middle]
     assert limit[0]["limitingMagnitude"] == pytest.approx(ccd.zero_point.limiting_magnitude, abs=1e-4)
+
+
+def test_what_is_older_than_a_year_is_not_in_the_packet(ccd):
+    objects = [row.object for row in ccd.measurements]
+    for name, days in (("within", 364), ("older", 366)):
+        factories.full_ccd(seed=days, of=factories.exposure(name, mjd=ccd.exposure.mjd - days), objects=objects)
+    found = packet_of(Alert.objects.get(score__measurement__measurement_set=ccd.measurement_set))
+    assert [row["exposure"] for row in found["prvDiaSources"]] == ["within"]
+    Measurement.objects.exclude(measurement_set=ccd.measurement_set).update(is_bad=True)
+    found = packet_of(Alert.objects.get(score__measurement__measurement_set=ccd.measurement_set))
+    assert len(found["prvDiaNonDetectionLimits"]) == 1
 
 
 def test_packets_of_many_alerts_take_no_more_queries_than_those_of_one(ccd, django_assert_max_num_queries):

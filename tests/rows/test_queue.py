@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import pytest
 from django.core.exceptions import PermissionDenied
+from django.core.management import CommandError, call_command
 from django.db.models.functions import Now
 from django.utils import timezone
 from django_q.conf import Conf
@@ -185,11 +186,26 @@ def worker_that_died() -> int:
     return process.pid
 
 
-@pytest.mark.parametrize("lost", ["its worker", "its result"])
-def test_a_task_that_lost_its_worker_or_its_result_is_counted_and_tried_again_after_the_pause(lost, monkeypatch):
+@pytest.fixture
+def supervisor(monkeypatch) -> Supervisor:
     for name in ("holder", "lease"):
         monkeypatch.setattr(Broker, name, getattr(Broker, name))  # the supervisor sets them for its process
-    supervisor = Supervisor(Limits(still=30.0, pause=60.0))
+    return Supervisor(Limits(still=30.0, pause=60.0))
+
+
+def test_a_supervisor_renews_the_lease_of_what_runs_and_sends_a_beat_while_a_worker_is_free(supervisor):
+    async_task(TASK)
+    ((row, _),) = supervisor.broker.dequeue()
+    end_leases()
+    running = Running(row, os.getpid())
+    supervisor._keep(watched(1, running))
+    assert (OrmQ.objects.get().lock - timezone.now()).total_seconds() > 100
+    supervisor._keep(watched(2, running))
+    assert OrmQ.objects.filter(key=supervisor.broker.beat_key).count() == 1
+
+
+@pytest.mark.parametrize("lost", ["its worker", "its result"])
+def test_a_task_that_lost_its_worker_or_its_result_is_counted_and_tried_again_after_the_pause(lost, supervisor):
     async_task(TASK)
     async_task(TASK)
     (row, _), (good, _) = supervisor.broker.dequeue()[0], supervisor.broker.dequeue()[0]
@@ -201,6 +217,13 @@ def test_a_task_that_lost_its_worker_or_its_result_is_counted_and_tried_again_af
     assert (given_back.key, given_back.task["attempts"]) == ("seechange", 1)
     assert 50 < (given_back.lock - timezone.now()).total_seconds() <= 60
     assert kept.key == supervisor.broker.held and list(group.running) == ["1"]
+
+
+@pytest.mark.parametrize("name", ["WORKERS", "TIMEOUT"])
+def test_a_cluster_that_could_do_nothing_is_refused(name, monkeypatch):
+    monkeypatch.setattr(Conf, name, -1)
+    with pytest.raises(CommandError, match=f"QUEUE_{name}"):
+        call_command("cluster")
 
 
 def test_a_schedule_has_one_waiting_task_and_goes_before_the_others(settings):

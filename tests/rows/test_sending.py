@@ -290,6 +290,15 @@ def test_the_command_sends_again_what_it_is_told_to_with_a_reason(ccd, capsys):
             command(capsys, "--again", wrong, "--why", "x")
 
 
+def test_a_user_without_a_name_is_asked_who_wants_it(ccd, capsys, monkeypatch):
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 2**31 - 7)
+    with pytest.raises(CommandError, match="--by"):
+        command(capsys, "--dead", "--why", "x")
+    assert "0 sent" in command(capsys, "--dead", "--why", "x", "--by", "ada", "--stream", "other")
+
+
 def test_the_command_revives_the_dead_ones_of_its_choice(ccd, capsys):
     Alert.objects.update(state=State.DEAD, error="too large")
     assert command(capsys, "--dead", "--stream", "other", "--why", "x").startswith("0 sent")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django_q.conf import Conf
 
 from processing.management.step_command import clear_errors, number_of_seconds, require_migrated
@@ -41,5 +41,7 @@ hangs is killed and replaced, which the log and the page of the queue say."""
         limits = Limits(still=options["still_limit"], stop=options["stop_limit"], pause=options["pause"])
         with clear_errors():
             require_migrated()
+        if Conf.WORKERS < 1 or Conf.TIMEOUT < 1:
+            raise CommandError("QUEUE_WORKERS and QUEUE_TIMEOUT must be above 0: nothing would be done")
         self.stdout.write(f"{Conf.WORKERS} workers; Ctrl-C stops them")
         Supervisor(limits).run()

@@ -48,7 +48,7 @@ class Command(EngineCommand):
             keys = _known(options["again"])
             if options["dead"]:
                 keys |= set(rows.filter(state=Alert.State.DEAD).values_list("pk", flat=True))
-            send_again(keys, who=options["by"] or getpass.getuser(), why=options["why"])
+            send_again(keys, who=options["by"] or _user(), why=options["why"])
             rows = rows | Alert.objects.filter(pk__in=keys) if options["again"] else rows
         streams = Alerting(**self.configuration(options).get("alerting", {})).parameters.streams
         gone = send(rows, streams, early=options["now"])
@@ -80,6 +80,13 @@ def chosen(options: dict[str, Any]) -> AlertRows:
         noon = mjd_of(datetime.datetime.combine(day, datetime.time(12), datetime.UTC))
         rows = rows.filter(score__measurement__mjd__gte=noon, score__measurement__mjd__lt=noon + 1)
     return rows
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # in containers, users often have a number only
+        raise CommandError("the user of this machine has no name; say with --by who wants it") from None
 
 
 def _known(texts: list[str]) -> set[UUID]:
