@@ -16,6 +16,7 @@ from processing.parameters import param
 from processing.senders.base import Delivery, Packet, Sender
 
 MOST_WAITING = 1000  # messages on the way; more would fill memory
+LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
 SECRETS = ("username", "password", "secret", "oauthbearer.config", "key.pem")  # parts of names of options
 
 
@@ -74,8 +75,12 @@ class KafkaSender(Sender):
 
         if not packets:
             return []
+        chosen = self._settings()
+        if chosen.get("security.protocol") == "SASL_PLAINTEXT" and self._is_far():
+            reason = "the password would travel in clear: set KAFKA_SECURITY_PROTOCOL to SASL_SSL"
+            return [Delivery(packet.id, ok=False, error=reason) for packet in packets]
         try:
-            producer = Producer(self._settings())
+            producer = Producer(chosen)
         except KafkaException as error:
             return [Delivery(packet.id, ok=False, error=_text(error.args[0])) for packet in packets]
         for packet in packets:
@@ -96,6 +101,11 @@ class KafkaSender(Sender):
             producer.flush(self.timeout)
         producer.produce(topic, value=packet.payload, key=packet.topic_key, headers=headers, on_delivery=note)
         producer.poll(0)
+
+    def _is_far(self) -> bool:
+        """Whether a broker is not on this machine."""
+        hosts = {server.strip().rpartition("://")[2].rpartition(":")[0] for server in self.servers.split(",")}
+        return bool(hosts - LOOPBACK)
 
     def _settings(self) -> dict[str, object]:
         return {

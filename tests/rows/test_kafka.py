@@ -237,3 +237,15 @@ def test_killed_after_the_broker_has_it_a_process_leaves_it_to_the_next_with_the
     for message in got:
         payloads[dict(message.headers())["alertId"]].add(message.value())
     assert len(got) == 4 and [len(found) for found in payloads.values()] == [1, 1]
+
+
+@pytest.mark.parametrize(("servers", "is_refused"), [
+    ("broker.example.org:9092", True), ("localhost:1,broker.example.org:9092", True),
+    ("localhost:1, SASL_PLAINTEXT://127.0.0.1:1", False),
+])  # fmt: skip
+def test_a_password_does_not_travel_in_clear(servers, is_refused, settings):
+    settings.SEECHANGE_KAFKA = {
+        "security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN", "sasl.username": "u", "sasl.password": "p",
+    }  # fmt: skip
+    (told,) = KafkaSender(servers=servers, timeout=0.5, options=QUIET).send(packets(1))
+    assert not told.ok and ("in clear" in told.error) is is_refused

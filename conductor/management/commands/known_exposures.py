@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import uuid
 from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
 from pathlib import Path
@@ -152,5 +153,9 @@ def _named(text: str) -> KnownExposure:
 
 
 def person() -> str:
-    """Who does it, as events tell."""
-    return f"{getpass.getuser()} (command line)"
+    """Who does it, as events tell; in containers, users often have a number only."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = f"user {os.getuid()}"
+    return f"{name} (command line)"
