@@ -27,6 +27,7 @@ from products.api.base import ArchiveView, ReadView
 from products.models import Exposure
 
 WORK = "conductor.change_knownexposure"
+READING = dict.fromkeys(("list", "retrieve", "GET"), "conductor.view_knownexposure")  # as the pages
 UUID_PATTERN = "[0-9a-fA-F-]{32,36}"
 
 
@@ -72,7 +73,7 @@ class KnownExposureView(Refusals, ReadView):
     }  # fmt: skip
     permissions = {
         "create": "conductor.add_knownexposure", "claim": WORK, "heartbeat": WORK, "start": WORK, "finish": WORK,
-        "release": WORK, "move": WORK,
+        "release": WORK, "move": WORK, **READING,
     }  # fmt: skip
 
     def get_queryset(self) -> Any:
@@ -161,7 +162,7 @@ class WorkerView(Refusals, CreateModelMixin, DestroyModelMixin, ReadView):
     ordering = ["pk"]
     ordering_fields = ("cluster", "last_heartbeat")
     write_scope = "claim"
-    permissions = {"create": WORK, "heartbeat": WORK, "destroy": WORK}
+    permissions = {"create": WORK, "heartbeat": WORK, "destroy": WORK, **READING}
     lookup_value_regex = "[0-9]{1,18}"
 
     def perform_create(self, serializer: Any) -> None:
@@ -193,7 +194,7 @@ class WatchView(Refusals, CreateModelMixin, UpdateModelMixin, DestroyModelMixin,
         "create": "conductor.add_watch", "update": "conductor.change_watch",
         "partial_update": "conductor.change_watch",
         "look": "conductor.change_watch",
-        "destroy": "conductor.delete_watch",
+        "destroy": "conductor.delete_watch", **READING,
     }  # fmt: skip
     lookup_value_regex = "[0-9]{1,18}"
 
@@ -225,6 +226,7 @@ class ClaimEventView(ListModelMixin, ArchiveView):
     queryset = ClaimEvent.objects.all()
     serializer_class = data.ClaimEventSerializer
     filterset_class = ClaimEventFilter
+    permissions = READING
     ordering = ["-id"]
     ordering_fields = ("id", "at")
 
@@ -233,7 +235,7 @@ class PolicyView(Refusals):
     """What holds for everything that is handed out."""
 
     read_scope, write_scope = "read", "admin"
-    permissions = {"PATCH": "conductor.change_policy"}
+    permissions = {"PATCH": "conductor.change_policy", **READING}
 
     @extend_schema(responses=data.PolicySerializer)
     def get(self, request: Request) -> Response:
