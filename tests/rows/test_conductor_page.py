@@ -232,6 +232,7 @@ def test_the_page_of_one_leads_to_those_before_and_after_it(operator: User, text
     rows = known(3)
     known(1, instrument="sdss")
     KnownExposure.objects.filter(pk=rows[1].pk).update(mjd=rows[0].mjd)  # at the same moment: by id
+    rows[:2] = sorted(rows[:2], key=lambda row: row.pk)
     for number, (before, after) in enumerate([(None, 1), (0, 2), (1, None)]):
         page = text(f"/conductor/{rows[number].pk}/")
         for name, other in (("before", before), ("next", after)):
