@@ -188,6 +188,15 @@ def test_what_moved_on_is_not_taken_back(operator: User, client: Client, text: T
     assert f"event={first.pk}" not in text("/conductor/events/")
 
 
+def test_what_is_in_another_state_without_an_event_is_not_taken_back(operator: User, client: Client) -> None:
+    (row,) = known()
+    do(client, "hold", [row])
+    KnownExposure.objects.update(state="failed")  # as by somebody in the database
+    (moved,) = undo([ClaimEvent.objects.latest("id").pk], actor="ada")
+    assert moved.error == "it is failed now" and state(row) == "failed"
+    assert not ClaimEvent.objects.filter(what="undone").exists()
+
+
 def test_claims_and_deletions_are_not_taken_back(operator: User, client: Client) -> None:
     rows = known(2)
     claimed()

@@ -39,6 +39,23 @@ def test_the_page_shows_state_tries_lease_worker_and_why(operator: User, text: T
     assert states == ["partial", "claimed", "ready", "held"], "what wants a human comes first"
 
 
+def test_why_it_is_held_is_said_whatever_is_changed_since(operator: User, text: Text) -> None:
+    (row,) = known()
+    moving.move("hold", [row.pk], actor="grace", reason="clouds")
+    moving.move("change", [row.pk], actor="ada", reason="a supernova", priority=9)
+    assert "held by grace: clouds" in text(PAGE)
+
+
+def test_what_moved_leaves_out_what_ends_well(operator: User, text: Text) -> None:
+    known(3)
+    finishing.finish(claimed("fine").token, {"N1": {"state": "done"}})
+    finishing.finish(claimed("unlucky").token, {"N1": {"state": "failed"}})
+    claimed("busy")
+    moved = text(PAGE).split("<h2>What moved</h2>")[1]
+    assert "unlucky" in moved and "running → failed" in moved.replace("claimed", "running")
+    assert "fine" not in moved and "busy" not in moved and "added" not in moved
+
+
 def test_errors_of_many_ccds_are_said_once(operator: User, text: Text) -> None:
     known()
     claim = claimed()
@@ -71,6 +88,7 @@ def test_an_exposure_that_was_taken_in_is_linked(operator: User, text: Text) -> 
         ("kind=flat", {3}), ("instrument=sdss", {3}), ("instrument=generic", set()), ("start=61367.0010", {2, 3}),
         ("end=61367.0010", {0, 1}), ("position=128 -45&radius=2", {3}), ("position=128 -45&radius=0.1", set()),
         ("min_exposure_time=100", {3}), ("nights=2", {3}), ("nights=10000", {0, 1, 2, 3}), ("identifier=raw_0001", {1}),
+        ("end=2026-11-23", {0, 1, 2}), ("end=2026-11-22", set()), ("start=2026-11-24", {3}),
     ],
 )  # fmt: skip
 def test_known_exposures_are_found_by_every_field(operator: User, text: Text, query: str, finds: set[int]) -> None:
@@ -214,6 +232,7 @@ def test_the_page_of_one_leads_to_those_before_and_after_it(operator: User, text
     rows = known(3)
     known(1, instrument="sdss")
     KnownExposure.objects.filter(pk=rows[1].pk).update(mjd=rows[0].mjd)  # at the same moment: by id
+    rows[:2] = sorted(rows[:2], key=lambda row: row.pk)
     for number, (before, after) in enumerate([(None, 1), (0, 2), (1, None)]):
         page = text(f"/conductor/{rows[number].pk}/")
         for name, other in (("before", before), ("next", after)):

@@ -279,12 +279,17 @@ def test_files_are_added_moved_and_followed_from_the_command_line(folder, capsys
         call_command("known_exposures", "release", "one.fits")
     said = capsys.readouterr()
     assert "it is held: it cannot be released" in said.err
+    KnownExposure.objects.update(kind="flat")
     call_command("known_exposures", "list", state=["held"])
     call_command("known_exposures", "history", "one.fits")
     said = capsys.readouterr().out
+    assert "one.fits  flat, priority 5, attempt 0" in said
     assert "1 held" in said and "clouds" in said and "priority 2 → 5" in said
     call_command("known_exposures", "ready", "one.fits")
     row = KnownExposure.objects.get()
+    KnownExposure.objects.update(not_before=timezone.now() + datetime.timedelta(minutes=1))
+    call_command("known_exposures", "list")
+    assert "attempt 0, not before 2" in capsys.readouterr().out
     assert (row.state, row.priority, row.not_before) == (State.READY, 5, None)
     call_command("known_exposures", "delete", "one.fits")
     with pytest.raises(CommandError, match="there is no known exposure"):

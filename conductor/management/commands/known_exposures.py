@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
 
 from conductor import selectors
 from conductor.errors import UnknownKnownExposure
 from conductor.models import KnownExposure
 from conductor.services.adding import add, named_instrument
+from conductor.services.claiming import SCIENCE
 from conductor.services.moving import ACTIONS, move
 from processing.instruments.offers import Unreadable
 from processing.management.step_command import clear_errors
@@ -109,11 +111,14 @@ class Command(BaseCommand):
         rows = rows.filter(state__in=options["state"]) if options["state"] else rows
         rows = rows.filter(instrument=options["instrument"]) if options["instrument"] else rows
         for row in rows[: max(options["limit"], 0)]:
-            who = f" {row.worker}" if row.worker else ""
+            kind = "" if row.kind in SCIENCE else f"{row.kind}, "
+            waits = row.state == KnownExposure.State.READY and row.not_before and row.not_before > timezone.now()
+            when = f", not before {row.not_before:%Y-%m-%d %H:%M} UT" if waits else ""
+            who = f", {row.worker}" if row.worker else ""
             why = f": {row.last_error}" if row.last_error else ""
             self.stdout.write(
-                f"{row.state:<8}{row.mjd:>12.5f} {row.filter or '-':<4} {row.identifier}  priority {row.priority}, "
-                f"attempt {row.attempt}{who}{why}"
+                f"{row.state:<8}{row.mjd:>12.5f} {row.filter or '-':<4} {row.identifier}  {kind}"
+                f"priority {row.priority}, attempt {row.attempt}{when}{who}{why}"
             )
         self.stdout.write(", ".join(f"{number} {state}" for state, number in selectors.counts(rows).items() if number))
 
