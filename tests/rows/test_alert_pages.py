@@ -186,6 +186,13 @@ def test_an_operator_revives_the_dead_ones_that_the_filters_choose(ccd, client, 
     assert mine(ccd).state == "dead" and Alert.objects.get(state="pending").pk != mine(ccd).pk
 
 
+def test_what_went_out_is_not_revived_with_those_that_could_not(ccd, client, operator):
+    Alert.objects.filter(pk=mine(ccd).pk).update(state="dead")
+    answer = client.post("/alerts/again/", {"why": "the limit was raised"}, follow=True)
+    assert "1 to be sent again" in answer.content.decode()
+    assert mine(ccd).state == "pending" and Alert.objects.filter(state="sent").count() == 1
+
+
 def test_others_may_look_and_not_send_again(ccd, client):
     alert = mine(ccd)
     for address in (f"/alerts/{alert.pk}/again/", "/alerts/again/"):
