@@ -264,6 +264,17 @@ def test_the_night_has_the_streams_with_what_waits_and_what_is_withheld(site: Ar
     )
 
 
+@pytest.mark.parametrize(
+    "address", ["/exposures/", "/objects/", "/candidates/", "/alerts/", "/reports/", "/calibrators/"]
+)
+def test_nobody_gets_more_rows_at_once_than_a_page_may_have(address: str, client: Client, site: Archive) -> None:
+    for asked, given in (("7", 7), ("200", 200), ("99999", 200)):
+        assert client.get(f"{address}?size={asked}").context["page"].paginator.per_page == given
+    usual = client.get(address).context["page"].paginator.per_page
+    for asked in ("0", "-1", "many", "9" * 40, ""):
+        assert client.get(f"{address}?size={asked}").context["page"].paginator.per_page == usual, asked
+
+
 def test_provenance_pages_show_code_parameters_products_and_neighbours(site: Archive, text) -> None:
     key = site.ccd.difference.provenance_id
     page = text(f"/provenance/{key}/")
