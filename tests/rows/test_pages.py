@@ -179,6 +179,15 @@ def test_badness_is_shown_wherever_it_is_inherited(site: Archive, text) -> None:
     assert "banding" in page and "(inherited)" in page and "stripes in amplifier 2" in page
 
 
+def test_a_mark_of_its_own_is_not_called_inherited_as_well(site: Archive, text) -> None:
+    set_badness(site.ccd.exposure, Badness.BANDING)
+    set_badness(site.ccd.image, Badness.BANDING | Badness.SHAKING)
+    section = text(f"/exposures/{site.name}/N1/").split("<h2>Badness</h2>")[1].split("</section>")[0]
+    image = section.split("</p>")[0]
+    assert "banding, shaking" in image and "inherited" not in image
+    assert section.count("(inherited)") == section.count("<p>") - 1, "everything else inherits it"
+
+
 def test_a_report_shows_steps_warnings_and_the_error_with_its_details(site: Archive, text) -> None:
     page = text(f"/exposures/{site.name}/N1/report/")
     assert "the score scatters by 1.12 on empty sky" in page and "limiting magnitude" in page
