@@ -66,13 +66,12 @@ def tile_png(image: Image, plane: str, stretch: str, column: int, row: int) -> b
     left, low = column * TILE, row * TILE
     if not (0 <= left < image.width and 0 <= low < image.height):
         raise IndexError("there is no such tile")
-    values = read_part(
-        image, plane, slice(low, min(low + TILE, image.height)), slice(left, min(left + TILE, image.width))
-    )
-    black, white, scale = _grey_of_preview(image, plane, stretch)
+    part = slice(low, min(low + TILE, image.height)), slice(left, min(left + TILE, image.width))
+    grey = rendering.grey(read_part(image, plane, *part), *_grey_of_preview(image, plane, stretch))
+    if image.kind in rendering.WARPED_KINDS:
+        grey = rendering.hatched(grey, rendering.beyond_warped(read_part(image, "flags", *part)), left + low)
     buffer = io.BytesIO()
-    grey = np.flipud(rendering.grey(values, black, white, scale))
-    Picture.fromarray(np.ascontiguousarray(grey)).save(buffer, "PNG")
+    Picture.fromarray(np.ascontiguousarray(np.flipud(grey))).save(buffer, "PNG")
     return buffer.getvalue()
 
 

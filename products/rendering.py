@@ -25,7 +25,8 @@ PREVIEW_PLANES = ("data", "weight", "score")
 STRETCHES = ("asinh", "linear", "log")
 LARGEST_SIDE = 2048  # pixels of a preview
 AB_MICROJANSKY = 23.9  # AB magnitude of 1 μJy
-VERSION = 1  # raise when previews look different
+WARPED_KINDS = (Image.Kind.WARPED, Image.Kind.DIFFERENCE)
+VERSION = 2  # raise when previews look different
 BLACK, WHITE = -3.0, 90.0  # of new and reference, in σ of the new image's sky
 DIFFERENCE_RANGE = 9.0  # ± σ
 SCORE_RANGE = 8.0  # ± S/N
@@ -85,7 +86,7 @@ def stamp_png(measurement: Measurement, plane: str, noise: float | None = None) 
     values = _one_stamp(cutouts, STAMP_PLANES[plane], index)
     outside = _beyond(cutouts, index, values.shape)
     if plane != "new":
-        outside |= (_one_stamp(cutouts, "FLAGS", index) & int(PixelFlag.OUT_OF_BOUNDS)) != 0
+        outside |= beyond_warped(_one_stamp(cutouts, "FLAGS", index))
     common = noise and noise * 10 ** (0.4 * (difference.zero_point.zp - AB_MICROJANSKY))
     if plane == "difference":
         sigma = common or robust_sigma(values[~outside])
@@ -95,7 +96,7 @@ def stamp_png(measurement: Measurement, plane: str, noise: float | None = None) 
         pixels = grey(values, BLACK * sigma, WHITE * sigma, "asinh")
     matrix = pixel_matrix(difference.zero_point.world_coordinates.header)
     shown, nothing = north_up(pixels, matrix), north_up(outside, matrix)
-    return _png(np.where(nothing, hatching(shown.shape), shown))
+    return _png(hatched(shown, nothing))
 
 
 def place_png(image: Image, x: float, y: float, size: int = 51) -> bytes:
@@ -114,13 +115,21 @@ def place_png(image: Image, x: float, y: float, size: int = 51) -> bytes:
         pixels = grey(values, sky + BLACK * sigma, sky + WHITE * sigma, "asinh")
     matrix = pixel_matrix(image.wcs)
     shown, nothing = north_up(pixels, matrix), north_up(np.isnan(values), matrix)
-    return _png(np.where(nothing, hatching(shown.shape), shown))
+    return _png(hatched(shown, nothing))
 
 
-def hatching(shape: tuple[int, int]) -> np.ndarray:
-    """The diagonal stripes that stand for "no data", 8-bit grey: no stretch of an image looks like them."""
-    y, x = np.indices(shape)
-    return np.where((x + y) % 6 < 2, 96, 48).astype(np.uint8)
+def hatched(pixels: np.ndarray, nothing: np.ndarray, start: int = 0) -> np.ndarray:
+    """8-bit grey with diagonal stripes where there is `nothing`: no stretch of an image looks like them.
+
+    `start` is the sum of x and y of the first pixel, where the pixels are a part of a picture.
+    """
+    y, x = np.indices(pixels.shape)
+    return np.where(nothing, np.where((x + y + start) % 6 < 2, 96, 48).astype(np.uint8), pixels)
+
+
+def beyond_warped(flags: np.ndarray) -> np.ndarray:
+    """Which pixels lie beyond an image that was warped to their grid."""
+    return (flags & int(PixelFlag.OUT_OF_BOUNDS)) != 0
 
 
 def _beyond(cutouts: Cutouts, index: int, shape: tuple[int, ...]) -> np.ndarray:
@@ -163,12 +172,14 @@ def bin_factor(image: Image) -> int:
 
 
 def preview(image: Image, plane: str, stretch: str = "asinh") -> Path:
-    """A PNG of a whole plane, y up; made at the first request."""
+    """A PNG of a whole plane, y up, hatched beyond what was warped to its grid; made at the first request."""
     path = preview_path(image, f"{plane}_{stretch}.png")
     if not path.exists():
         factor = bin_factor(image)
         values = binned(getattr(image, plane), factor)
         pixels = grey(values, *limits(image, plane, values, factor, stretch))
+        if image.kind in WARPED_KINDS:
+            pixels = hatched(pixels, binned(beyond_warped(image.flags), factor) > 0.5)
         with storage.whole_file(path) as partial:
             partial.write_bytes(_png(np.flipud(pixels)))
     return path

@@ -21,8 +21,6 @@ $("#theme-form")?.addEventListener("submit", e => {
 });
 $("#menu")?.addEventListener("click", e => e.currentTarget.setAttribute("aria-expanded", $(".bar").classList.toggle("open")));
 addEventListener("change", e => { if (e.target.matches("[data-apply]")) e.target.form.requestSubmit(); });
-$$("[data-opens]").forEach(b => { b.hidden = false; b.addEventListener("click", () => $("#" + b.dataset.opens).showModal()); });
-$$("[data-closes]").forEach(b => b.addEventListener("click", () => b.closest("dialog").close()));
 $$("[data-hide-with-script]").forEach(e => { e.hidden = true; });
 
 keys["?"] = () => $("#help").showModal();

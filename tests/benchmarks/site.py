@@ -41,7 +41,7 @@ LISTS = (
 ROWS = (
     "/exposures/{exposure}/", "/exposures/{exposure}/{section}/report/", "/objects/{object}/",
     "/objects/{object}/light_curve.csv", "/provenance/{provenance}/", "/provenance/tags/current/",
-    "/provenance/product/image/{image}/", "/measurements/{measurement}/alerts/",
+    "/provenance/product/image/{image}/", "/provenance/product/image/{image}/badness/", "/measurements/{measurement}/alerts/",
 )  # fmt: skip
 API = (
     "exposures/?sort=mjd&page_size=250", "exposures/{exposure}/", "exposures/{exposure}/ccds/",

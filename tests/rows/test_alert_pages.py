@@ -194,6 +194,13 @@ def test_a_choice_that_is_not_understood_revives_nothing(wrong, ccd, client, ope
     assert not Alert.objects.filter(state="pending").exists()
 
 
+def test_what_went_out_is_not_revived_with_those_that_could_not(ccd, client, operator):
+    Alert.objects.filter(pk=mine(ccd).pk).update(state="dead")
+    answer = client.post("/alerts/again/", {"why": "the limit was raised"}, follow=True)
+    assert "1 to be sent again" in answer.content.decode()
+    assert mine(ccd).state == "pending" and Alert.objects.filter(state="sent").count() == 1
+
+
 def test_others_may_look_and_not_send_again(ccd, client):
     alert = mine(ccd)
     for address in (f"/alerts/{alert.pk}/again/", "/alerts/again/"):

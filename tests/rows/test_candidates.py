@@ -136,6 +136,15 @@ def test_many_are_labelled_at_once_and_taken_back(site: Archive, client: Client,
     assert 'id="bulk"' not in page("/candidates/") and Label.objects.count() == 1
 
 
+def test_a_label_leads_back_to_the_list_and_to_no_other_site(site: Archive, client: Client, scanner: User) -> None:
+    data = {"verdict": "real", "measurement": [str(site.ccd.measurements[0].pk)]}
+    for back, leads in (
+        ("/candidates/?show=cut", "/candidates/?show=cut"), ("https://elsewhere.example/", "/candidates/"),
+        ("//elsewhere.example/", "/candidates/"), ("", "/candidates/"),
+    ):  # fmt: skip
+        assert client.post("/candidates/label/", data | {"next": back}).url == leads, back
+
+
 def test_who_else_said_what_is_shown_and_found(site: Archive, scanner: User, page) -> None:
     other = User.objects.create_user("kso")
     row = site.ccd.measurements[0]

@@ -31,6 +31,15 @@ def test_a_difference_image_comes_from_raw_exposures_and_leads_to_alerts(site):
     assert kinds(found, 1) == below
 
 
+def test_the_page_lists_what_it_is_made_of_apart_from_what_was_made_of_it(site, client):
+    page = client.get(f"/provenance/product/image/{site.ccd.difference.pk}/").content.decode()
+    above, below = (page.split(f'aria-label="{title}"')[1].split("</table>")[0] for title in ("Made of", "Made of it"))
+    for kind in ("zero point", "reference", "exposure", "coadd image", "raw bias"):
+        assert f"<td>{kind}<" in above and f"<td>{kind}<" not in below, kind
+    for kind in ("detections", "cutouts", "measurement set", "alert batch"):
+        assert f"<td>{kind}<" in below and f"<td>{kind}<" not in above, kind
+
+
 def test_arrows_run_from_what_is_made_of_to_what_is_made(site):
     found = lineage.lineage(site.ccd.difference)
     generation = {(row.model, row.pk): row.generation for row in [found.centre, *found.relatives]}

@@ -82,7 +82,7 @@ def test_without_a_reason_and_with_what_an_image_cannot_have_nothing_is_changed(
 
 
 def test_others_are_refused_and_are_not_shown_the_way(ccd, client):
-    pages = (f"/exposures/{ccd.exposure.name}/N1/", f"/exposures/{ccd.exposure.name}/", f"/provenance/product/image/{ccd.image.pk}/")  # fmt: skip
+    pages = (f"/exposures/{ccd.exposure.name}/N1/", f"/exposures/{ccd.exposure.name}/", f"/provenance/product/image/{ccd.image.pk}/", f"/references/{ccd.difference.reference.pk}/")  # fmt: skip
     assert client.get(form_of(ccd.image)).url.startswith("/login/")
     for role in ("viewer", "scanner"):
         other = client_of(person(role))

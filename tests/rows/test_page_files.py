@@ -92,3 +92,12 @@ def test_nothing_of_the_rough_wcs_is_left_in_a_calibrated_copy(site: Archive, tm
     with fits.open(calibrated_copy(rough, site.ccd.zero_point)) as hdus:
         for hdu in hdus[1:]:
             assert not {"PV1_1", "A_ORDER", "A_2_0", "CROTA2"} & set(hdu.header)
+
+
+def test_a_stamp_in_the_stretch_of_a_series_ignores_what_is_no_noise(site: Archive, client: Client) -> None:
+    address = f"/stamps/{site.ccd.measurements[0].pk}/difference.png"
+    usual = client.get(address).content
+    assert client.get(f"{address}?noise=50").content != usual
+    for asked in ("0", "-5", "nan", "inf", "1e300", "much", ""):
+        answer = client.get(f"{address}?noise={asked}")
+        assert answer.status_code == 200 and answer.content == usual, asked

@@ -12,7 +12,10 @@ from django.urls import reverse
 
 from products.models import Alert, CoaddImage, Label, Provenance, ProvenanceTag, ScienceImage, WarpedImage
 from products.models.badness import Badness
+from products.selectors.exposures import ccds
+from products.selectors.tags import of_name
 from products.services.badness import set_badness
+from products.views.focal_plane import focal_plane
 from tests import factories
 from tests.rows.archive import FAILED, Archive
 
@@ -96,6 +99,15 @@ def test_an_exposure_shows_its_ccds_failures_and_provenance(site: Archive, text)
     assert page.index(f">{FAILED}</a>") < page.index(">N1</a>"), "failures come first"
 
 
+def test_the_focal_plane_has_north_up_and_east_left() -> None:
+    exposure = factories.exposure("plane")
+    factories.full_ccd(1, of=exposure, section="N1", centre=(35.40, -4.70))
+    factories.full_ccd(2, of=exposure, section="S1", centre=(35.45, -4.75))
+    cells = {cell.row.section: cell for cell in focal_plane(ccds(exposure, of_name("current")), "state").cells}
+    assert cells["S1"].x < cells["N1"].x, "it lies to the east"
+    assert cells["S1"].y > cells["N1"].y, "and to the south"
+
+
 def test_a_ccd_that_stopped_shows_the_seeing_of_its_first_look(text) -> None:
     image = factories.science_image()
     factories.report(image.exposure, "N1", failed="extraction")
@@ -109,7 +121,7 @@ def test_the_first_look_stands_beside_what_the_stars_say(site: Archive, text) ->
     page = text(f"/exposures/{site.name}/N1/")
     assert "First look" in page and "27.43" in page and "22.71" in page and "401.0 ± 20.1" in page
     lost = page.index("light lost on the way")
-    assert "0.12" in page[lost : lost + 80]  # 27.43 − 27.31
+    assert ">0.12 <" in page[lost : lost + 80]  # 27.43 − 27.31
     assert "0.37" in page and "Blanco 4 m" in page
     image = site.ccd.image
     ScienceImage.objects.filter(pk=image.pk).update(zero_point_estimate=None, limiting_magnitude_estimate=None)
@@ -165,6 +177,15 @@ def test_badness_is_shown_wherever_it_is_inherited(site: Archive, text) -> None:
     set_badness(site.ccd.image, Badness.BANDING, description="stripes in amplifier 2")
     page = text(f"/exposures/{site.name}/N1/")
     assert "banding" in page and "(inherited)" in page and "stripes in amplifier 2" in page
+
+
+def test_a_mark_of_its_own_is_not_called_inherited_as_well(site: Archive, text) -> None:
+    set_badness(site.ccd.exposure, Badness.BANDING)
+    set_badness(site.ccd.image, Badness.BANDING | Badness.SHAKING)
+    section = text(f"/exposures/{site.name}/N1/").split("<h2>Badness</h2>")[1].split("</section>")[0]
+    image = section.split("</p>")[0]
+    assert "banding, shaking" in image and "inherited" not in image
+    assert section.count("(inherited)") == section.count("<p>") - 1, "everything else inherits it"
 
 
 def test_a_report_shows_steps_warnings_and_the_error_with_its_details(site: Archive, text) -> None:
@@ -250,6 +271,17 @@ def test_the_night_has_the_streams_with_what_waits_and_what_is_withheld(site: Ar
     assert [int(n) for n in re.findall(r'<td class="n">(\d+)', row)] == [2, 0, 1, 1], (
         "eligible, sent, waiting, withheld"
     )
+
+
+@pytest.mark.parametrize(
+    "address", ["/exposures/", "/objects/", "/candidates/", "/alerts/", "/reports/", "/calibrators/"]
+)
+def test_nobody_gets_more_rows_at_once_than_a_page_may_have(address: str, client: Client, site: Archive) -> None:
+    for asked, given in (("7", 7), ("200", 200), ("99999", 200)):
+        assert client.get(f"{address}?size={asked}").context["page"].paginator.per_page == given
+    usual = client.get(address).context["page"].paginator.per_page
+    for asked in ("0", "-1", "many", "9" * 40, ""):
+        assert client.get(f"{address}?size={asked}").context["page"].paginator.per_page == usual, asked
 
 
 def test_provenance_pages_show_code_parameters_products_and_neighbours(site: Archive, text) -> None:

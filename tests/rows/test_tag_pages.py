@@ -60,9 +60,12 @@ def test_a_tag_is_cloned_under_a_new_name_only(site, client):
     assert "cloned from" in answer.content.decode() and "ada" in answer.content.decode()
     again = client.post("/provenance/clone/", {"tag": "trial", "new_tag": "release/1"}, follow=True)
     assert "already" in again.content.decode() and held("release/1") == held("current")
+    factories.provenance("of another kind", tag="apart")
+    apart = client.post("/provenance/clone/", {"tag": "current", "new_tag": "apart"}, follow=True)
+    assert "already" in apart.content.decode() and len(held("apart")) == 1, "tags are not mixed"
     for data in ({"tag": "nobody", "new_tag": "x"}, {"tag": "current", "new_tag": ""}, {}):
         assert client.post("/provenance/clone/", data, follow=True).status_code == 200
-    assert set(ProvenanceTag.objects.values_list("tag", flat=True)) == {"current", "trial", "release/1"}
+    assert set(ProvenanceTag.objects.values_list("tag", flat=True)) == {"current", "trial", "release/1", "apart"}
 
 
 def test_a_provenance_is_put_into_a_tag_and_taken_out_with_a_note(site, client):

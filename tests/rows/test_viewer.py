@@ -6,13 +6,16 @@ import io
 
 import numpy as np
 import pytest
+from astropy.io import fits as astropy_fits
+from astropy.wcs import WCS
 from django.contrib.auth.models import User
 from django.test import Client
 from PIL import Image as Picture
 
 from products import pixels, rendering
-from products.models import CatalogExcerpt, MeasurementSet
+from products.models import CatalogExcerpt, Image, MeasurementSet
 from products.pixel_flags import PixelFlag
+from products.views.images import sky_grid
 from tests import factories
 from tests.rows.archive import Archive
 from tests.skies_tiny import SHAPE
@@ -90,6 +93,40 @@ def test_the_tiles_put_together_are_the_preview(site: Archive, client: Client, m
         "data/0/0.png?stretch=x",
     ):
         assert client.get(f"/images/{image.pk}/{address}").status_code == 404, address
+
+
+def test_what_lies_beyond_the_reference_is_hatched_in_the_preview_and_in_its_tiles(
+    site: Archive, client: Client, monkeypatch
+) -> None:
+    monkeypatch.setattr(pixels, "TILE", 64)
+    image = Image.objects.get(pk=site.ccd.difference.pk).as_kind()
+    assert image.data is not None and image.weight is not None and image.score is not None, "they are written again"
+    beyond = np.zeros(SHAPE, bool)
+    beyond[:, 50:] = True
+    image.flags = np.where(beyond, int(PixelFlag.OUT_OF_BOUNDS), 0).astype(np.uint16)
+    image.write_file()
+    image.save()
+    image.free()  # what is stored is a little coarser than what was made
+    for plane in ("data", "score"):
+        preview = np.flipud(np.asarray(Picture.open(rendering.preview(image, plane))))
+        assert set(np.unique(preview[beyond])) == {48, 96} and len(np.unique(preview[~beyond])) > 20
+        tile = client.get(f"/images/{image.pk}/{plane}/0/0.png")
+        assert np.array_equal(np.flipud(np.asarray(Picture.open(io.BytesIO(tile.content)))), preview[:64, :64])
+        right = client.get(f"/images/{image.pk}/{plane}/1/0.png")
+        shown = np.flipud(np.asarray(Picture.open(io.BytesIO(right.content))))
+        assert np.array_equal(shown, preview[:64, 64:128])
+
+
+def test_north_and_east_point_where_they_do_on_the_sky(site: Archive) -> None:
+    image, header = site.ccd.image, site.ccd.zero_point.world_coordinates.header
+    wcs = WCS(astropy_fits.Header.fromstring(header, sep="\n")).celestial
+    x, y = 60.0, 40.0
+    ra, dec = (float(value) for value in wcs.all_pix2world(x, y, 0))
+    found = sky_grid(image, header)
+    for name, there in (("north", (ra, dec + 0.001)), ("east", (ra + 0.001, dec))):
+        to_x, to_y = wcs.all_world2pix(*there, 0)
+        clockwise = np.degrees(np.arctan2(to_x - x, to_y - y))
+        assert abs((found[name] - clockwise + 180) % 360 - 180) < 1, name
 
 
 def test_stars_and_fakes_are_marked_where_they_are(site: Archive, client: Client) -> None:
