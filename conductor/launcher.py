@@ -205,6 +205,7 @@ class Launcher:
         """The state that the conductor gives it for what became of it."""
         try:
             exposure = self._exposure(claim.known)
+            every = sections_of(exposure)
             names = sections_of(exposure, self.plan.sections)
         except Exception as error:
             reason = expected(error)
@@ -215,7 +216,7 @@ class Launcher:
             said = " ".join(str(reason).split()) or type(reason).__name__
             self._say(f"{claim}: {said}")
             return claim.finish({}, error=said, transient=is_passing(type(reason).__name__))
-        claim.start(exposure.pk, names)
+        claim.start(exposure.pk, every)
         run = RunSettings(
             configuration=self.plan.configuration, assignments=self.plan.assignments, through=claim.through,
             cluster=self.plan.cluster,
@@ -223,7 +224,8 @@ class Launcher:
         reports = process_exposure(exposure, run, sections=names, numprocs=self.plan.numprocs)
         for report in reports:
             self._say(f"{claim} {report.section}: {ending(report)}")
-        return claim.finish({report.section: told(report) for report in reports})
+        left = f"only {', '.join(names)} of {len(every)} CCDs were asked for (--sections)" if names != every else ""
+        return claim.finish({report.section: told(report) for report in reports}, error=left)
 
     def _exposure(self, known: Mapping[str, Any]) -> Exposure:
         """The exposure in the archive: as an earlier attempt took it in, else from its raw file."""

@@ -215,6 +215,17 @@ def test_a_holder_whose_claim_was_taken_away_stops_and_finishes_nothing(action, 
     assert not Report.objects.filter(state="running").exists()
 
 
+def test_an_exposure_of_which_some_ccds_were_not_asked_for_is_not_done(site):
+    first = KnownExposure.objects.order_by("mjd").first()
+    with site.open():
+        some = ("--max-exposures", "1", "--sections", "N1", "--through-step", "preprocessing")
+        done = site.place.manage("launch", *site.options(*some))
+    assert done.returncode == 1 and "1 partial of 1 exposures" in done.stderr
+    first.refresh_from_db()
+    assert first.state == "partial" and "only N1 of 2 CCDs were asked for" in first.last_error
+    assert {name: said["state"] for name, said in first.sections.items()} == {"N1": "done", "N2": "missing"}
+
+
 def test_a_raw_file_that_is_gone_fails_with_its_reason(site):
     lost = KnownExposure.objects.order_by("mjd").first()
     lost.params = {**lost.params, "path": "/nowhere/lost.fits"}

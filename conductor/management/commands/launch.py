@@ -59,7 +59,10 @@ exposure back. Exit status: 0 when every exposure that it took was finished or g
             "--through-step", choices=NAMES, default="", metavar="STEP",
             help="Stop after this step; the conductor may ask to stop earlier.",
         )  # fmt: skip
-        parser.add_argument("--sections", default="", metavar="A,B", help="Only these CCDs, separated by commas.")
+        parser.add_argument(
+            "--sections", default="", metavar="A,B",
+            help="Only these CCDs, separated by commas; an exposure with more ends as partial.",
+        )  # fmt: skip
         parser.add_argument("--refset", help="Set of references to choose from [default].")
 
     def _add_end(self, parser: ArgumentParser) -> None:
