@@ -37,6 +37,13 @@ def failed(request: HttpRequest) -> HttpResponse:
     return answer
 
 
+def unreadable(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """400 for a request that no page or endpoint is asked about, e.g. with a wrong name of the site."""
+    if request.path.startswith("/api/"):
+        return JsonResponse(shape("invalid", "the request cannot be read, or names another site"), status=400)
+    return HttpResponse(render_to_string("400.html"), status=400)
+
+
 @login_not_required
 @never_cache
 @require_safe

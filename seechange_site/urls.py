@@ -40,4 +40,5 @@ urlpatterns = [
     path("health/", trouble.health, name="health"),
     path("favicon.ico", login_not_required(RedirectView.as_view(url=static("img/icon.svg"), permanent=True))),
 ]
+handler400 = "seechange_site.trouble.unreadable"
 handler500 = "seechange_site.trouble.failed"

@@ -7,6 +7,7 @@ import re
 import uuid
 from functools import lru_cache
 from pathlib import Path
+from urllib.parse import quote
 
 import markdown
 from django.conf import settings
@@ -127,7 +128,7 @@ def preferences(request: HttpRequest) -> HttpResponse:
     response = redirect(back if safe else "home")
     for name in ("theme", "tag"):
         if value := request.POST.get(name, "")[:100]:
-            response.set_cookie(name, value, max_age=YEAR, samesite="Lax", secure=request.is_secure())
+            response.set_cookie(name, quote(value), max_age=YEAR, samesite="Lax", secure=request.is_secure())
     return response
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from urllib.parse import unquote
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import CharField, Count, F, Func, Max, Q, QuerySet
@@ -62,7 +63,8 @@ class ChosenTag:
 def chosen_tag(request: HttpRequest) -> ChosenTag:
     """The tag of the address, else of the cookie, else `current`, else the one that changed last."""
     if not hasattr(request, "chosen_tag"):
-        asked = (request.GET.get("tag") or request.COOKIES.get("tag") or "").replace("\0", "")[:100]
+        asked = request.GET.get("tag") or unquote(request.COOKIES.get("tag", ""))  # headers take no Unicode
+        asked = asked.replace("\0", "")[:100]
         request.chosen_tag = tag_or_usual(asked)
     return request.chosen_tag
 

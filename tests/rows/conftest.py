@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.core import mail
 from django.test import Client
 
 from tests.instruments.test_instruments import demo_file
@@ -17,6 +18,25 @@ from tests.rows.conducting import Asker, Text, person
 def site() -> Archive:
     """A small archive that has something of everything."""
     return archive()
+
+
+@pytest.fixture
+def fast_passwords(settings) -> None:
+    """Passwords are hashed in no time."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture
+def sending(settings):
+    """A site that sends mail; here it is gathered."""
+    settings.EMAIL_HOST = "mail.example.org"
+    return mail.outbox
+
+
+@pytest.fixture
+def silent(settings) -> None:
+    """A site without a mail server."""
+    settings.EMAIL_HOST, settings.EMAIL_BACKEND = "", "django.core.mail.backends.smtp.EmailBackend"
 
 
 # The conductor -------------------------------------------------------------------------------------------

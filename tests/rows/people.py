@@ -1,13 +1,15 @@
-"""One person of each role, and clients of them."""
+"""One person of each role, clients of them, and what is recorded of them."""
 
 from __future__ import annotations
 
+import re
+
 from django.contrib.auth.models import User
-from django.http import HttpResponseBase
+from django.http import HttpResponse, HttpResponseBase
 from django.test import Client
 
 from seechange_site import roles
-from seechange_site.models import ApiToken
+from seechange_site.models import ApiToken, AuditEvent
 
 PASSWORD = "a blue moon over Blanco"
 
@@ -40,3 +42,18 @@ def drained(answer: HttpResponseBase) -> HttpResponseBase:
         for _ in answer.streaming_content:
             pass
     return answer
+
+
+def attempt(name: str, password: str, address: str = "192.0.2.7") -> HttpResponse:
+    """The answer to somebody who tries to log in."""
+    return Client(REMOTE_ADDR=address).post("/login/", {"username": name, "password": password})
+
+
+def recorded(action: str) -> list[AuditEvent]:
+    """The events of one kind, newest first."""
+    return list(AuditEvent.objects.filter(action=action))
+
+
+def link_in(text: str) -> str:
+    """The link to set a password."""
+    return re.search(r"https?://testserver(/password/[^\s<]+)", text).group(1)

@@ -124,6 +124,12 @@ def test_what_cannot_be_done_is_405_and_other_languages_are_refused(client: Clie
     assert error(client.delete(EXPOSURES))["code"] == "method_not_allowed"
 
 
+def test_a_request_for_another_site_is_400_in_the_same_shape(client: Client) -> None:
+    answer = client.get(EXPOSURES, HTTP_HOST="evil.example")
+    assert answer.status_code == 400 and error(answer)["code"] == "invalid"
+    assert b"cannot be read" in client.get("/", HTTP_HOST="evil.example").content
+
+
 def test_a_database_that_is_away_is_503_and_says_when_to_ask_again(client: Client, ada: User) -> None:
     client.force_login(ada)
     with mock.patch("products.api.exposures.ExposureView.get_queryset", side_effect=OperationalError("gone")):

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from base64 import urlsafe_b64encode
+from datetime import timedelta
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
+from products.models import Alert, RefSet
+from tests import factories
 from tests.rows.archive import Archive
 from tests.rows.people import client_of, drained, person
 from tests.rows.routes import routes
@@ -76,3 +80,29 @@ def test_a_cursor_that_no_answer_gave_is_refused_by_name(position: object, site:
         position = [str(site.ccd.measurements[0].pk) if one == "x" else one for one in position]
     cursor = urlsafe_b64encode(json.dumps(position).encode()).decode().rstrip("=")
     assert list(fields(client.get(f"/api/v1/measurements/?sort=mjd&cursor={cursor}"))) == ["cursor"]
+
+
+def test_a_page_of_exposures_is_smaller_than_others(client: Client) -> None:
+    assert client.get("/api/v1/objects/?page_size=1000").status_code == 200
+    assert client.get("/api/v1/exposures/?page_size=250").status_code == 200
+    assert list(fields(client.get("/api/v1/exposures/?page_size=251"))) == ["page_size"]
+
+
+def test_an_alert_is_listed_with_what_it_is_about(site: Archive, client: Client) -> None:
+    first = site.ccd.measurements[0]
+    Alert.objects.update(created_at=timezone.now() - timedelta(minutes=1))
+    rows = client.get("/api/v1/alerts/").json()["results"]
+    row = next(one for one in rows if one["measurement"] == str(first.pk))
+    assert (row["object"], row["exposure"], row["section"]) == (first.object.name, site.name, "N1")
+    assert (row["mjd"], row["filter"], row["score"]) == (first.mjd, first.filter, first.scores.get().score)
+
+
+def test_ids_of_provenances_are_found_by_their_beginning_in_any_case(site: Archive, client: Client) -> None:
+    reference = site.ccd.difference.reference
+    refset = RefSet.objects.filter(provenance=reference.provenance_id).first() or factories.refset(reference, "own")
+    beginning = reference.provenance_id[:8].lower()
+    for address, name, wanted in (
+        ("provenances/?id=", "id", reference.provenance_id), ("refsets/?provenance=", "name", refset.name)
+    ):  # fmt: skip
+        found = client.get(f"/api/v1/{address}{beginning}").json()["results"]
+        assert wanted in [row[name] for row in found], address

@@ -315,6 +315,13 @@ def test_the_tag_is_chosen_by_address_cookie_and_otherwise_the_last(site: Archiv
     assert "holds no provenance" in text("/candidates/?tag=nothing")
 
 
+def test_a_tag_of_any_script_is_kept_in_a_cookie_that_headers_can_carry(site: Archive, client: Client) -> None:
+    ProvenanceTag.objects.create(tag="夜 é;%41", provenance=site.ccd.image.provenance)
+    answer = client.post("/preferences/", {"tag": "夜 é;%41"})
+    answer.cookies["tag"].OutputString().encode("ascii")
+    assert client.get("/exposures/").context["tag"] == "夜 é;%41"
+
+
 def test_preferences_do_not_lead_to_other_sites(client: Client) -> None:
     assert client.post("/preferences/", {"theme": "dark", "next": "https://evil.example/"}).url == "/"
     assert 'data-theme="dark"' in client.get("/").content.decode()

@@ -96,6 +96,18 @@ def test_every_role_may_do_at_every_address_what_the_table_says(settings) -> Non
     assert all(set(words[:2]) <= nowhere for words in found.values() if set(words[2:]) == {"no method"})
 
 
+def test_an_account_without_a_role_reads_all_that_a_viewer_reads_but_the_conductor(settings) -> None:
+    settings.CACHES = NO_CACHE
+    asked = [route for route in routes(archive()) if "GET" in route.methods]
+    viewer, other = client_of(person("viewer")), client_of(person(""))
+    told = {route: (word(ask(viewer, "GET", route)), word(ask(other, "GET", route))) for route in asked}
+    closed = {route for route, words in told.items() if len(set(words)) > 1}
+    assert {told[route] for route in closed} == {("ok", "refused")}
+    of_conductor = ("conductor/", "known-exposures/", "workers/", "watches/", "claim-events/", "policy/")
+    assert all(any(name in route.text for name in of_conductor) for route in closed)
+    assert len(closed) > len(of_conductor)
+
+
 def test_a_token_opens_what_the_table_says_of_its_scope(settings, client: Client) -> None:
     settings.CACHES = NO_CACHE
     asked = [route for route in routes(archive()) if route.is_api]
