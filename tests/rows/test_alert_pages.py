@@ -27,16 +27,6 @@ def ccd():
     return made
 
 
-@pytest.fixture
-def text(client: Client):
-    def get(address: str, **options) -> str:
-        answer = client.get(address, **options)
-        assert answer.status_code == 200, (address, answer.status_code)
-        return answer.content.decode()
-
-    return get
-
-
 def mine(ccd: factories.CCD) -> Alert:
     return Alert.objects.get(batch__score_set__measurement_set=ccd.measurement_set)
 

@@ -22,18 +22,6 @@ from tests.rows.archive import Archive
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def text(client: Client):
-    """The text of a page that must answer 200."""
-
-    def get(address: str, **options) -> str:
-        answer = client.get(address, **options)
-        assert answer.status_code == 200, (address, answer.status_code)
-        return answer.content.decode()
-
-    return get
-
-
 def test_a_light_curve_is_downloaded_with_its_limits(site: Archive, text) -> None:
     rows = list(csv.DictReader(io.StringIO(text(f"/objects/{site.object}/light_curve.csv"))))
     points = [row for row in rows if row["is_limit"] == "0"]

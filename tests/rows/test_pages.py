@@ -10,28 +10,13 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
-from products.models import Alert, CoaddImage, Label, Provenance, ProvenanceTag, ScienceImage, WarpedImage
+from products.models import Alert, Label, Provenance, ProvenanceTag
 from products.models.badness import Badness
-from products.selectors.exposures import ccds
-from products.selectors.tags import of_name
 from products.services.badness import set_badness
-from products.views.focal_plane import focal_plane
 from tests import factories
 from tests.rows.archive import FAILED, Archive
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def text(client: Client):
-    """The text of a page that must answer 200."""
-
-    def get(address: str, **options) -> str:
-        answer = client.get(address, **options)
-        assert answer.status_code == 200, (address, answer.status_code)
-        return answer.content.decode()
-
-    return get
 
 
 def test_every_page_answers_and_names_itself(site: Archive, text) -> None:
@@ -77,115 +62,6 @@ def test_the_counts_of_the_night_lead_to_as_many_candidates(site: Archive, text)
     link = page.split("<span>partial</span>")[0].rsplit('href="', 1)[1].split('"')[0].replace("&amp;", "&")
     assert f'data-href="/exposures/{site.name}/"' in text(link)
     assert "No exposure matches" in text(link.replace("partial", "failed"))
-
-
-def test_exposures_are_found_by_name_date_position_and_filter(site: Archive, text) -> None:
-    other = site.again.exposure.name
-    for query, finds in (
-        ("name=042219", True), ("name=zzz", False), ("start=2026-11-23&end=2026-11-23", True), ("end=61367.0", False),
-        ("position=35.5 -4.75", True), ("position=120 45", False), ("filter=r", True), ("filter=i", False),
-        ("target=xmm", True), ("kind=bias", False),
-    ):  # fmt: skip
-        assert (f'data-href="/exposures/{site.name}/"' in text(f"/exposures/?{query}")) is finds, query
-    assert other not in text("/exposures/?filter=r")
-    assert "a date (2026-11-23) or an MJD" in text("/exposures/?start=soon")
-
-
-def test_an_exposure_shows_its_ccds_failures_and_provenance(site: Archive, text) -> None:
-    page = text(f"/exposures/{site.name}/")
-    assert "partial: 2 of 3" in page and "photocal: 4 stars found, 10 needed" in page
-    assert site.ccd.exposure.provenance_id[:8] in page and "badness" in page
-    assert f"/exposures/{site.name}/N2/report/" in page and "what reading the raw file again needs" in page
-    assert page.index(f">{FAILED}</a>") < page.index(">N1</a>"), "failures come first"
-
-
-def test_the_focal_plane_has_north_up_and_east_left() -> None:
-    exposure = factories.exposure("plane")
-    factories.full_ccd(1, of=exposure, section="N1", centre=(35.40, -4.70))
-    factories.full_ccd(2, of=exposure, section="S1", centre=(35.45, -4.75))
-    cells = {cell.row.section: cell for cell in focal_plane(ccds(exposure, of_name("current")), "state").cells}
-    assert cells["S1"].x < cells["N1"].x, "it lies to the east"
-    assert cells["S1"].y > cells["N1"].y, "and to the south"
-
-
-def test_a_ccd_that_stopped_shows_the_seeing_of_its_first_look(text) -> None:
-    image = factories.science_image()
-    factories.report(image.exposure, "N1", failed="extraction")
-    page = text(f"/exposures/{image.exposure.name}/")
-    assert "≈ 1.70" in page and "Blanco 4 m" in page
-    factories.report(image.exposure, "N1")  # now the PSF is measured
-    assert "≈" not in text(f"/exposures/{image.exposure.name}/")
-
-
-def test_the_first_look_stands_beside_what_the_stars_say(site: Archive, text) -> None:
-    page = text(f"/exposures/{site.name}/N1/")
-    assert "First look" in page and "27.43" in page and "22.71" in page and "401.0 ± 20.1" in page
-    lost = page.index("light lost on the way")
-    assert ">0.12 <" in page[lost : lost + 80]  # 27.43 − 27.31
-    assert "0.37" in page and "Blanco 4 m" in page
-    image = site.ccd.image
-    ScienceImage.objects.filter(pk=image.pk).update(zero_point_estimate=None, limiting_magnitude_estimate=None)
-    assert "light lost" not in text(f"/exposures/{site.name}/N1/")
-
-
-def test_a_coadd_leads_to_the_image_that_it_is_aligned_to(site: Archive, text, client: Client) -> None:
-    coadd = site.ccd.difference.reference.zero_point.image
-    assert "aligned to" not in text(f"/images/{coadd.pk}/")
-    CoaddImage.objects.filter(pk=coadd.pk).update(alignment_target=site.ccd.image)
-    page = text(f"/images/{coadd.pk}/")
-    address = reverse("image", args=[site.ccd.image.pk])
-    assert "aligned to" in page and f'href="{address}"' in page and "light lost" not in page
-    assert client.get(address).headers["Location"] == f"/exposures/{site.name}/N1/"
-
-
-def test_a_frame_for_calibration_is_not_called_unprocessed(text) -> None:
-    factories.exposure("demo_bias_1", kind="bias", filter="")
-    page = text("/exposures/demo_bias_1/")
-    assert "A frame for calibration" in page and "Not processed" not in page
-
-
-def test_a_ccd_shows_planes_marks_cuts_products_and_badness(site: Archive, text) -> None:
-    page = text(f"/exposures/{site.name}/N1/")
-    for plane in ("New", "Reference", "Difference", "Score"):
-        assert f"{plane}</a>" in page
-    assert page.count('class="l-kept"') == 4 and page.count('class="l-cut"') == 2
-    assert "27.310 ± 0.012" in page and "22.40" in page and "zogy" in page
-    assert reverse("fits", args=[site.ccd.difference.pk]) in page
-    assert "None, of its own or inherited." in page
-    for row in (site.ccd.image, site.ccd.difference, site.ccd.measurement_set):
-        assert row.provenance_id[:8] in page
-    cut = text(f"/exposures/{site.name}/N1/?detection=4")
-    assert "0.460 &gt; 0.400" in cut or "0.460 > 0.400" in cut
-
-
-def test_the_marks_sit_on_the_pixels_of_the_sources(site: Archive, text) -> None:
-    page = text(f"/exposures/{site.name}/N1/")
-    row = site.ccd.measurements[0]
-    height = site.ccd.image.height
-    assert f"translate({row.x + 0.5:.1f} {height - row.y - 0.5:.1f})" in page
-
-
-def test_a_reference_shows_its_own_calibration_although_no_tag_holds_it(site: Archive, text) -> None:
-    image = site.ccd.difference.reference.zero_point.image
-    ProvenanceTag.objects.filter(provenance=image.provenance).delete()
-    page = text(f"/images/{image.pk}/")
-    assert "27.310 ± 0.012" in page
-    assert '<b id="which">coadd</b>' in page and "cut, and why" not in page, "it is not called new, and has no marks"
-
-
-def test_badness_is_shown_wherever_it_is_inherited(site: Archive, text) -> None:
-    set_badness(site.ccd.image, Badness.BANDING, description="stripes in amplifier 2")
-    page = text(f"/exposures/{site.name}/N1/")
-    assert "banding" in page and "(inherited)" in page and "stripes in amplifier 2" in page
-
-
-def test_a_mark_of_its_own_is_not_called_inherited_as_well(site: Archive, text) -> None:
-    set_badness(site.ccd.exposure, Badness.BANDING)
-    set_badness(site.ccd.image, Badness.BANDING | Badness.SHAKING)
-    section = text(f"/exposures/{site.name}/N1/").split("<h2>Badness</h2>")[1].split("</section>")[0]
-    image = section.split("</p>")[0]
-    assert "banding, shaking" in image and "inherited" not in image
-    assert section.count("(inherited)") == section.count("<p>") - 1, "everything else inherits it"
 
 
 def test_a_report_shows_steps_warnings_and_the_error_with_its_details(site: Archive, text) -> None:
@@ -250,15 +126,6 @@ def test_a_search_says_that_it_shows_only_the_first(site: Archive, text) -> None
         factories.exposure(f"many_{number}")
     page = text("/find/?q=many")
     assert page.count("<tr") == 25 and "the first 25" in page and 'href="/exposures/?name=many"' in page
-
-
-def test_a_difference_and_a_warped_reference_are_shown_as_planes_of_the_new_image(
-    site: Archive, client: Client
-) -> None:
-    ccd = f"/exposures/{site.name}/N1/"
-    assert client.get(f"/images/{site.ccd.difference.pk}/").url == f"{ccd}?plane=difference"
-    warped = WarpedImage.objects.filter(zero_point=site.ccd.zero_point).get()
-    assert client.get(f"/images/{warped.pk}/").url == f"{ccd}?plane=reference"
 
 
 def test_the_night_has_the_streams_with_what_waits_and_what_is_withheld(site: Archive, text) -> None:
