@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,6 +80,15 @@ def overview() -> Overview:
 def rows() -> QuerySet[KnownExposure]:
     """Known exposures with what a row of a list shows."""
     return KnownExposure.objects.select_related("worker", "exposure", "watch")
+
+
+def why_nothing(instrument: str, kinds: Sequence[str]) -> str:
+    """Why there was nothing to claim, for launchers and the people who read what they say."""
+    if policy.current().is_paused:
+        return "the conductor is paused"
+    rows = KnownExposure.objects.filter(state=State.READY, kind__in=kinds, not_before__gt=Now())
+    first = (rows.filter(instrument=instrument) if instrument else rows).aggregate(first=Min("not_before"))["first"]
+    return f"nothing waits before {first:%Y-%m-%d %H:%M:%S} UTC" if first else "nothing waits"
 
 
 def neighbours(row: KnownExposure) -> tuple[KnownExposure | None, KnownExposure | None]:

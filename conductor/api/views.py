@@ -96,7 +96,7 @@ class KnownExposureView(OfConductor, ReadView):
         sent = self.sent(data.ClaimSerializer)
         found = claiming.claim(sent.pop("token"), sent.pop("cluster"), sent.pop("node"), **sent)
         if found is None:
-            reason = "the conductor is paused" if policy.current().is_paused else "nothing waits"
+            reason = selectors.why_nothing(sent["instrument"], sent["kinds"])
             answer = {"known_exposure": None, "lease_expires": None, "through_step": "", "reason": reason}
         else:
             answer = {"known_exposure": found.known_exposure, "lease_expires": found.lease_expires, "reason": ""}

@@ -45,6 +45,16 @@ def test_a_launcher_claims_starts_lives_and_finishes(launcher):
     }
 
 
+def test_what_waits_for_its_time_is_told_to_who_finds_nothing(launcher):
+    row, other = known(2)
+    KnownExposure.objects.filter(pk=row.pk).update(not_before="2126-11-27T22:00:00Z")
+    KnownExposure.objects.filter(pk=other.pk).update(not_before="2126-11-26T22:00:00Z", instrument="other")
+    assert ask(launcher)[1]["reason"] == "nothing waits before 2126-11-26 22:00:00 UTC"
+    assert ask(launcher, instrument=row.instrument)[1]["reason"] == "nothing waits before 2126-11-27 22:00:00 UTC"
+    KnownExposure.objects.update(kind="bias")
+    assert ask(launcher)[1]["reason"] == "nothing waits"
+
+
 def test_an_answer_that_was_lost_does_no_harm(launcher):
     known(2)
     token, first = ask(launcher)
