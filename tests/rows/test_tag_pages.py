@@ -113,7 +113,8 @@ def measured_twice(site, monkeypatch) -> Archive:
         extra = {"depth": "deep"} if tag == "deep" and process != "acquisition" else {}
         return made(process, *upstreams, tag=tag, **parameters, **extra)
 
-    monkeypatch.setattr(factories, "provenance", other)
+    for module in (factories.images, factories.ccd):  # where the rows of a CCD are made
+        monkeypatch.setattr(module, "provenance", other)
     second_tag(site)
     return site
 
