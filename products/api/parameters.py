@@ -49,7 +49,7 @@ class Pages(BasePagination):
     """
 
     page_size = 100
-    largest = 1000
+    largest = 500
 
     def paginate_queryset(self, queryset: QuerySet, request: Request, view: Any = None) -> list[Any]:
         """The rows of the page that `cursor` and `page_size` ask for."""

@@ -83,7 +83,7 @@ def test_a_cursor_that_no_answer_gave_is_refused_by_name(position: object, site:
 
 
 def test_a_page_of_exposures_is_smaller_than_others(client: Client) -> None:
-    assert client.get("/api/v1/objects/?page_size=1000").status_code == 200
+    assert client.get("/api/v1/objects/?page_size=500").status_code == 200
     assert client.get("/api/v1/exposures/?page_size=250").status_code == 200
     assert list(fields(client.get("/api/v1/exposures/?page_size=251"))) == ["page_size"]
 
