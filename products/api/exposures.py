@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from products.api.base import ProductView
 from products.api.files import BadnessField, FileAddressField, WithFile
-from products.api.parameters import ALWAYS, Pages, refuse_others
+from products.api.parameters import ALWAYS, ShortPages, refuse_others
 from products.api.rows import RowSerializer
 from products.filters.exposures import ExposureFilter
 from products.models import Exposure
@@ -98,19 +98,13 @@ class CCDSerializer(serializers.Serializer):
         return dict(row.ticks)
 
 
-class ExposurePages(Pages):
-    """Pages of exposures: what came of every CCD is summed up for each."""
-
-    largest = 250
-
-
 class ExposureView(WithFile, ProductView):
     """Exposures, each with what came of it under the tag."""
 
     queryset = Exposure.objects.none()
     serializer_class = ListedExposureSerializer
     filterset_class = ExposureFilter
-    pagination_class = ExposurePages
+    pagination_class = ShortPages
     ordering = ["-mjd"]
     ordering_fields = ("mjd", "name", "exposure_time", "created_at")
     extra_parameters = ("calibrated",)

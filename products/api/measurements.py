@@ -18,7 +18,7 @@ from rest_framework.views import APIView
 from products import rendering
 from products.api.base import ReadView
 from products.api.files import AsItIs, BadnessField
-from products.api.parameters import ALWAYS, refuse_others
+from products.api.parameters import ALWAYS, ShortPages, refuse_others
 from products.api.rows import RowSerializer
 from products.errors import ArchiveError
 from products.filters.base import ArchiveFilter, FloatFilter, TextFilter
@@ -105,6 +105,7 @@ class MeasurementView(InTwoSteps, ReadView):
     queryset = Measurement.objects.none()
     serializer_class = MeasurementSerializer
     filterset_class = MeasurementFilter
+    pagination_class = ShortPages
     ordering = ["-mjd"]
     ordering_fields = ("mjd", "snr", "ra", "dec", "created_at")
 

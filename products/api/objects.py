@@ -27,7 +27,7 @@ from products.selectors.candidates import loaded, measured
 from products.selectors.exposures import images_covering
 
 NAME = OpenApiParameter("name", str, OpenApiParameter.PATH, description="Name of the object.")
-MOST_IN_CONE = 500  # rows of each kind
+MOST_IN_CONE = 250  # rows of each kind
 
 
 class ObjectSerializer(RowSerializer):

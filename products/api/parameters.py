@@ -120,6 +120,12 @@ class Pages(BasePagination):
             raise ValidationError({"cursor": ["take it from an earlier answer to the same `sort`"]}) from None
 
 
+class ShortPages(Pages):
+    """Pages of rows that take long each: exposures with all their CCDs, measurements with all that they are of."""
+
+    largest = 250
+
+
 class StrictFilters(DjangoFilterBackend):
     """The FilterSet of the view; a wrong value and an unknown name are both refused by name."""
 

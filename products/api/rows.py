@@ -1,4 +1,4 @@
-"""Rows of the archive as JSON, quickly: a page may have a thousand of them."""
+"""Rows of the archive as JSON, quickly: a page may have hundreds of them."""
 
 from __future__ import annotations
 

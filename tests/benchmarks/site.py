@@ -45,9 +45,9 @@ ROWS = (
 )  # fmt: skip
 API = (
     "exposures/?sort=mjd&page_size=250", "exposures/{exposure}/", "exposures/{exposure}/ccds/",
-    "measurements/?page_size=500", "measurements/?sort=-snr", "measurements/?min_score=0.9&filter=r",
+    "measurements/?page_size=250", "measurements/?sort=-snr&max_snr=6&page_size=250", "measurements/?min_score=0.9&filter=r",
     "measurements/?position={place}&radius=30", "objects/?position={place}&radius=30", "objects/{object}/",
-    "objects/{object}/light-curve/", "objects/{object}/measurements/", "cone-search/?position={place}&radius=30",
+    "objects/{object}/light-curve/", "objects/{object}/measurements/", "cone-search/?position={place}&radius=3600",
     "alerts/?page_size=500", "reports/?state=failed", "images/?kind=science&filter=g", "tags/current/",
 )  # fmt: skip
 
