@@ -21,6 +21,7 @@ def seen(cluster: str, node: str = "") -> PipelineWorker:
     row, made = PipelineWorker.objects.get_or_create(cluster=cluster, node=node)
     if not made and (row.ended_at or abs((timezone.now() - row.last_heartbeat).total_seconds()) > EXACT):
         PipelineWorker.objects.filter(pk=row.pk).update(last_heartbeat=Now(), ended_at=None)
+        row.refresh_from_db()
     return row
 
 
