@@ -116,6 +116,7 @@ class Broker(ORM):
 
     def release(self, only: Collection[int] | None = None, *, pause: float = 0.0, uncounted: bool = False) -> int:
         """Give tasks of this cluster back, all of them or some rows: how many. They are free after `pause` seconds."""
+        free = Now() + timedelta(seconds=pause) if pause else Now()  # on SQLite a sum is later than its own Now()
         with transaction.atomic(using=Conf.ORM):
             rows = self.get_connection().select_for_update().filter(key=self.held)
             found = list(rows if only is None else rows.filter(pk__in=only))
@@ -123,7 +124,7 @@ class Broker(ORM):
                 task = SignedPackage.loads(row.payload)
                 if uncounted:
                     row.payload = SignedPackage.dumps({**task, "attempts": task["attempts"] - 1})
-                row.key, row.lock = self._free_key(task.get("group")), Now() + timedelta(seconds=pause)
+                row.key, row.lock = self._free_key(task.get("group")), free
                 row.save(update_fields=["key", "payload", "lock"], using=Conf.ORM)
         return len(found)
 
