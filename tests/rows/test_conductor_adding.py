@@ -236,7 +236,7 @@ def test_what_is_so_already_leaves_no_event(operator: User, client: Client) -> N
     watch = Watch.objects.create(name="w", instrument="demo")
     client.post(f"/conductor/watches/{watch.pk}/move/", {"do": "resume", "step": "do", "reason": "x"})
     assert not ClaimEvent.objects.exists()
-    assert client.get("/conductor/watches/99/").status_code == 404
+    assert client.get(f"/conductor/watches/{watch.pk + 1}/").status_code == 404
     assert client.get(f"/conductor/watches/{watch.pk}/move/?do=dance").status_code == 404
 
 
