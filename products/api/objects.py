@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from products import sky
 from products.api.base import ArchiveView, ReadView
 from products.api.measurements import InTwoSteps, MeasurementSerializer
+from products.api.parameters import ShortPages
 from products.api.rows import RowSerializer
 from products.exporting import as_json
 from products.filters.base import ConeFilter
@@ -114,7 +115,8 @@ class ObjectView(InTwoSteps, ReadView):
     @extend_schema(parameters=[NAME], responses=MeasurementSerializer(many=True))
     @action(
         detail=True, queryset=Measurement.objects.none(), serializer_class=MeasurementSerializer,
-        filterset_class=MeasurementFilter, ordering=["-mjd"], ordering_fields=("mjd", "snr", "created_at"),
+        filterset_class=MeasurementFilter, pagination_class=ShortPages,
+        ordering=["-mjd"], ordering_fields=("mjd", "snr", "created_at"),
     )  # fmt: skip
     def measurements(self, request: Request, name: str) -> Response:
         """Measurements of the object under the tag, kept and cut, with the filters of all measurements."""

@@ -251,7 +251,7 @@ def test_the_measurements_of_an_object_are_paged_and_filtered(site: Archive, get
     assert client.get(f"{API}/objects/nothing/light-curve/").status_code == 404
 
 
-def test_a_cone_search_gives_objects_measurements_and_images(site: Archive, get) -> None:
+def test_a_cone_search_gives_objects_measurements_and_images(site: Archive, get, monkeypatch) -> None:
     row = site.ccd.measurements[0]
     found = get("/cone-search/", ra=row.ra, dec=row.dec, radius=1.5)
     assert found["objects"][0]["name"] == row.object.name and found["objects"][0]["separation_arcsec"] < 0.01
@@ -260,5 +260,9 @@ def test_a_cone_search_gives_objects_measurements_and_images(site: Archive, get)
         ("science", site.name),
         ("difference", site.name),
     }
+    monkeypatch.setattr("products.api.objects.MOST_IN_CONE", 1)
+    short = get("/cone-search/", ra=row.ra, dec=row.dec, radius=600)
+    assert short["truncated"] and [len(short[kind]) for kind in ("objects", "measurements", "images")] == [1, 1, 1]
+    assert short["objects"][0]["name"] == row.object.name
     nothing = get("/cone-search/", position="120 45")
     assert nothing["objects"] == nothing["measurements"] == nothing["images"] == []

@@ -82,9 +82,9 @@ def test_a_cursor_that_no_answer_gave_is_refused_by_name(position: object, site:
     assert list(fields(client.get(f"/api/v1/measurements/?sort=mjd&cursor={cursor}"))) == ["cursor"]
 
 
-def test_a_page_of_exposures_or_measurements_is_smaller_than_others(client: Client) -> None:
+def test_a_page_of_exposures_or_measurements_is_smaller_than_others(site: Archive, client: Client) -> None:
     assert client.get("/api/v1/objects/?page_size=500").status_code == 200
-    for name in ("exposures", "measurements"):
+    for name in ("exposures", "measurements", f"objects/{site.object}/measurements"):
         assert client.get(f"/api/v1/{name}/?page_size=250").status_code == 200
         assert list(fields(client.get(f"/api/v1/{name}/?page_size=251"))) == ["page_size"]
 
