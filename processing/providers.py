@@ -139,7 +139,7 @@ def _refuse_empty(raw: RawSection, what: str) -> None:
 def calibrators(data: DataStore, step: Step) -> Calibrators:
     """The frames of the set that the step names, valid at the date of the exposure; the latest made wins."""
     exposure = data[Exposure]
-    needed = [kind for kind in instrument(data, step).required if kind in ("bias", "dark", "flat")]
+    needed = [kind for kind in instrument(data, step).corrections if kind in ("bias", "dark", "flat")]
     calibrator_set = step.parameters.calibrator_set
     files = {kind: calibrator(kind, exposure, data.section, calibrator_set) for kind in needed}
     return Calibrators(**{kind: file.image.data for kind, file in files.items()}, files=tuple(files.values()))

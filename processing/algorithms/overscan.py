@@ -26,6 +26,8 @@ class Amplifier:
     gain: float  # electrons per ADU
     read_noise: float  # electrons
     saturation: float  # ADU, as read
+    backwards: tuple[bool, bool] = (False, False)  # whether rows, columns are read from the far end of `data`
+    jumps: tuple[int, ...] = ()  # rows of the raw array, from 0, at which the level of the overscan jumps
 
     @property
     def size(self) -> tuple[int, int]:

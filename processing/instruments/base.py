@@ -71,7 +71,13 @@ class Instrument(Plugin):
     """A camera at a telescope. A member's fields are options of reading its files (`--set instrument.gain=…`)."""
 
     package = "processing.instruments"
-    required: ClassVar[tuple[str, ...]] = ()  # kinds of calibration frames without which its data are no use
+    # Corrections of raw data in the order in which they undo what the camera did, and which of them are made unless a
+    # configuration says otherwise; some of them for some filters only.
+    order: ClassVar[tuple[str, ...]] = (
+        "overscan", "crosstalk", "bias", "linearity", "dark", "flat", "illumination", "fringe", "bad_pixels",
+    )  # fmt: skip
+    corrections: ClassVar[tuple[str, ...]] = ()
+    only_in: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     filters: ClassVar[tuple[str, ...]] = ()  # short names; empty: any
 
     def read_exposure(self, path: Path) -> ExposureFacts:
@@ -90,6 +96,16 @@ class Instrument(Plugin):
     ) -> RawSection:
         """The raw pixels of one CCD."""
         raise NotImplementedError
+
+    def corrections_in(self, band: str, wanted: Sequence[str] | None = None) -> tuple[str, ...]:
+        """The corrections that raw data in a filter need, in physical order; of `wanted` where that is given.
+
+        BadInput for one that this instrument does not know.
+        """
+        chosen = self.corrections if wanted is None else wanted
+        if unknown := [name for name in chosen if name not in self.order]:
+            raise BadInput(what=f"correction {', '.join(unknown)}", reason=f"{self.name} knows {', '.join(self.order)}")
+        return tuple(name for name in self.order if name in chosen and band in self.only_in.get(name, (band,)))
 
     def offers(
         self,

@@ -60,7 +60,7 @@ class Demo(Instrument):
     """The simulated mosaic of `manage.py demo`."""
 
     name = "demo"
-    required: ClassVar[tuple[str, ...]] = ("bias", "flat")
+    corrections: ClassVar[tuple[str, ...]] = ("overscan", "bias", "flat")
     filters: ClassVar[tuple[str, ...]] = ("g", "r", "i")
 
     def read_exposure(self, path: Path) -> ExposureFacts:

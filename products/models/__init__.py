@@ -12,10 +12,16 @@ from products.models.images import (
     CoaddImage,
     DifferenceImage,
     Image,
-    MasterBias,
-    MasterFlat,
     ScienceImage,
     WarpedImage,
+)
+from products.models.masters import (
+    BadPixelMask,
+    FringePattern,
+    IlluminationCorrection,
+    MasterBias,
+    MasterDark,
+    MasterFlat,
 )
 from products.models.measurements import Measurement, MeasurementSet
 from products.models.objects import Object, ObjectName, ObjectPosition
@@ -23,6 +29,7 @@ from products.models.provenance import CodeVersion, Provenance, ProvenanceTag, R
 from products.models.references import Reference
 from products.models.reports import ProvenanceSet, Report
 from products.models.scores import DeepScore, DeepScoreSet
+from products.models.sensors import SensorSection
 from products.models.sources import PSF, Background, Detections, SourceList
 
 __all__ = [
@@ -31,6 +38,7 @@ __all__ = [
     "AlertBatch",
     "AlertEvent",
     "Background",
+    "BadPixelMask",
     "Badness",
     "CalibratorFile",
     "CatalogExcerpt",
@@ -45,9 +53,12 @@ __all__ = [
     "Exposure",
     "FakeAnalysis",
     "FakeSet",
+    "FringePattern",
+    "IlluminationCorrection",
     "Image",
     "Label",
     "MasterBias",
+    "MasterDark",
     "MasterFlat",
     "Measurement",
     "MeasurementSet",
@@ -61,6 +72,7 @@ __all__ = [
     "Reference",
     "Report",
     "ScienceImage",
+    "SensorSection",
     "SourceList",
     "WarpedImage",
     "WorldCoordinates",

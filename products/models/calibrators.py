@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from django.db import models
+from django.utils.text import slugify
 
 from products.models.base import FileProduct, Identified
+from products.models.files import Plane
 
 
 class DataFile(FileProduct):
-    """A file that is not an image, e.g. a linearity table."""
+    """A table that calibrates, e.g. for linearity or crosstalk."""
+
+    UNITS = {"adu": "adu", "linear_adu": "adu"}
 
     name = models.CharField(max_length=200, help_text="Of the file.")
+
+    table = Plane("TABLE", table=True, help="Columns as the kind of calibrator needs them.")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["name", "provenance"], name="one_data_file")]
 
     def __str__(self) -> str:
         return self.name
+
+    def file_stem(self) -> str:
+        return f"calibrators/tables/{slugify(self.name)}"
 
 
 class CalibratorFile(Identified):
@@ -30,6 +39,7 @@ class CalibratorFile(Identified):
         ILLUMINATION = "illumination", "illumination"
         LINEARITY = "linearity", "linearity table"
         BAD_PIXELS = "bad_pixels", "bad-pixel mask"
+        CROSSTALK = "crosstalk", "crosstalk coefficients"
 
     class Set(models.TextChoices):
         SUPPLIED = "supplied", "supplied from outside"
@@ -53,6 +63,18 @@ class CalibratorFile(Identified):
     data_file = models.ForeignKey(DataFile, models.PROTECT, null=True, blank=True, related_name="calibrator_files")
     valid_from = models.FloatField(null=True, blank=True, help_text="MJD (UTC); open when empty.")
     valid_to = models.FloatField(null=True, blank=True, help_text="MJD (UTC); open when empty.")
+    superseded_by = models.ForeignKey(
+        "self",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="supersedes",
+        help_text="What is chosen instead of it from now on; what used it keeps it.",
+    )
+    quality = models.JSONField(default=dict, blank=True, help_text="Figures that say how good it is.")
+    rejected = models.JSONField(
+        default=dict, blank=True, help_text="Exposures that were offered and not used: name to reason."
+    )
 
     class Meta:
         indexes = [models.Index(fields=["instrument", "section", "kind", "filter"], name="calibrator_lookup")]

@@ -37,9 +37,12 @@ class Image(FileProduct, Footprint, FirstLook):
         BIAS = "bias", "a master bias"
         DARK = "dark", "a master dark"
         FLAT = "flat", "a master flat"
+        FRINGE = "fringe", "a fringe pattern"
+        ILLUMINATION = "illumination", "an illumination correction"
+        BAD_PIXELS = "bad_pixels", "a mask of bad pixels"
 
     kind = models.CharField(
-        max_length=10, choices=Kind.choices, editable=False, db_index=True, help_text="What was made of what."
+        max_length=12, choices=Kind.choices, editable=False, db_index=True, help_text="What was made of what."
     )
     exposure = models.ForeignKey(
         "products.Exposure",
@@ -79,6 +82,14 @@ class Image(FileProduct, Footprint, FirstLook):
     )
     components_digest = models.CharField(
         max_length=20, blank=True, editable=False, help_text="Hash of the set of components."
+    )
+    sensor_section = models.ForeignKey(
+        "products.SensorSection",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="images",
+        help_text="What the archive knew of the CCD at its date, where it knew more than the instrument.",
     )
     calibrators = models.ManyToManyField(
         "products.CalibratorFile",
@@ -148,7 +159,7 @@ class Image(FileProduct, Footprint, FirstLook):
             ),
             models.UniqueConstraint(
                 fields=["components_digest", "section", "filter", "provenance"],
-                condition=models.Q(kind__in=["bias", "dark", "flat"]),
+                condition=models.Q(kind__in=["bias", "dark", "flat", "fringe", "illumination", "bad_pixels"]),
                 name="one_master_frame",
             ),
         ]
@@ -218,7 +229,7 @@ class Image(FileProduct, Footprint, FirstLook):
 
     def as_kind(self) -> Image:
         """This row as the class of its kind, with the planes of that kind."""
-        self.__class__ = next((cls for cls in KINDS if self.kind == cls.KIND), Image)
+        self.__class__ = next((cls for cls in _descendants(Image) if self.kind == cls.KIND), Image)
         return self
 
     def counts(self) -> dict[str, int | float]:
@@ -298,34 +309,5 @@ class DifferenceImage(OnGridOfNew):
         proxy = True
 
 
-class MasterFrame(Image):
-    """A frame that calibrates others."""
-
-    class Meta:
-        proxy = True
-
-    def file_stem(self) -> str:
-        return f"calibrators/{self.instrument}/{self.kind}_{self.section}_{self.filter or 'any'}_{int(self.mjd)}"
-
-
-class MasterBias(MasterFrame):
-    """What the electronics add, ADU."""
-
-    KIND = Image.Kind.BIAS
-    objects = KindManager()
-
-    class Meta:
-        proxy = True
-
-
-class MasterFlat(MasterFrame):
-    """Relative response of the pixels; the median of the focal plane is 1."""
-
-    KIND = Image.Kind.FLAT
-    objects = KindManager()
-
-    class Meta:
-        proxy = True
-
-
-KINDS = (ScienceImage, CoaddImage, WarpedImage, DifferenceImage, MasterBias, MasterFlat)
+def _descendants(cls: type[Image]) -> list[type[Image]]:
+    return [found for child in cls.__subclasses__() for found in (child, *_descendants(child))]

@@ -20,6 +20,7 @@ from products.models import (
     ObjectPosition,
     ProvenanceTag,
     RefSet,
+    SensorSection,
 )
 from tests import factories
 
@@ -48,6 +49,7 @@ def full_tree(section: str = "N1", person: str = "ada") -> factories.CCD:
     table = DataFile.objects.create(name=f"linearity {section}", provenance=frames)
     row = CalibratorFile.objects.create(kind="linearity", instrument="demo", section=section, data_file=table)
     ccd.image.calibrators.add(row)
+    SensorSection.objects.create(instrument="demo", section=section, comment="an amplifier was replaced")
     CatalogExcerpt.objects.create(
         origin="gaia_dr3", epoch=2016, n_stars=3, contents_sha256=section, ra=35.5, dec=-4.75, provenance=frames
     )
