@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from django.db.models import Q
 
 from processing.algorithms.sky import apply_proper_motion
+from processing.calibrator_choice import calibrator
 from processing.datastore import DataStore
-from processing.errors import BadInput, EmptyCatalog, MissingCalibrator
+from processing.errors import BadInput, EmptyCatalog
 from processing.instruments.base import Instrument, RawSection
 from processing.star_catalogs import keep_excerpt
 from processing.step import Step
@@ -143,33 +143,6 @@ def calibrators(data: DataStore, step: Step) -> Calibrators:
     calibrator_set = step.parameters.calibrator_set
     files = {kind: calibrator(kind, exposure, data.section, calibrator_set) for kind in needed}
     return Calibrators(**{kind: file.image.data for kind, file in files.items()}, files=tuple(files.values()))
-
-
-def calibrator(kind: str, exposure: Exposure, section: str, calibrator_set: str) -> CalibratorFile:
-    """The frame of one CCD that is valid at the date of an exposure; MissingCalibrator where there is none."""
-    band = exposure.filters.get(section) or exposure.filter
-    rows = CalibratorFile.objects.filter(
-        Q(valid_from=None) | Q(valid_from__lte=exposure.mjd),
-        Q(valid_to=None) | Q(valid_to__gte=exposure.mjd),
-        kind=kind,
-        instrument=exposure.instrument,
-        section=section,
-        filter__in=["", band],
-        calibrator_set=calibrator_set,
-        image__badness_own=0,
-        image__badness_upstream=0,
-        image__provenance__is_bad=False,
-    )
-    if row := rows.select_related("image").order_by("-created_at").first():
-        return row
-    raise MissingCalibrator(
-        kind=kind,
-        instrument=exposure.instrument,
-        section=section,
-        filter=band,
-        mjd=exposure.mjd,
-        hint=f"make one: manage.py make_{kind} FILE… --instrument {exposure.instrument}",
-    )
 
 
 @provides(StarCatalog)
