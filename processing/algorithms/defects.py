@@ -23,9 +23,9 @@ class DefectParameters(Parameters):
     ratio: float = param(0.05, gt=0, help="Flats of two levels: deviation of their ratio from that around a pixel.")
     hot: float = param(2.0, gt=0, unit="electron/s", help="Dark current above that of the CCD.")
     bias: float = param(30.0, gt=0, unit="electron", help="Bias: deviation from the other pixels of row and column.")
-    column: float = param(0.02, gt=0, help="Flat: mean deviation of a part of a column from the columns beside it.")
+    column: float = param(0.02, gt=0, help="Flat: mean deviation of a part of a column from those beside it.")
     significance: float = param(8.0, gt=0, unit="sigma", help="Every deviation must also be this many times the noise.")
-    filled: float = param(0.3, gt=0, le=1, help="Part of the pixels from which a part of a column is a defect as whole.")
+    filled: float = param(0.3, gt=0, le=1, help="Part of the pixels from which a part of a column is a defect.")
 
 
 def bad_response(flat: np.ndarray, parameters: DefectParameters) -> np.ndarray:
@@ -53,7 +53,7 @@ def unstable_ratio(high: np.ndarray, low: np.ndarray, noise: float, parameters: 
 
 
 def hot_pixels(dark: np.ndarray, noise: float, parameters: DefectParameters) -> np.ndarray:
-    """Pixels (ny, nx) bool with a dark current above that of the CCD; `dark` and its `noise` in electrons per second."""
+    """Pixels (ny, nx) bool with a dark current above that of the CCD; `dark` and its `noise` in electron/s."""
     current = dark - np.median(dark[::4])
     return current > max(parameters.hot, parameters.significance * noise)
 

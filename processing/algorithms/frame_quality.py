@@ -21,10 +21,15 @@ class AcceptanceParameters(Parameters):
     max_saturated: float = param(0.01, ge=0, le=1, help="Part of the pixels that may be saturated.")
     min_level: float = param(500.0, ge=0, unit="electron", help="Frames with light: median below which one is too low.")
     max_level: float = param(
-        0.85, gt=0, le=1, help="Frames with light: median, as part of the saturation level, above which one is too high."
+        0.85,
+        gt=0,
+        le=1,
+        help="Frames with light: median, as part of full well, above which one is too high.",
     )
     level_tolerance: float = param(
-        0.5, gt=0, help="Difference allowed between the level of a flat of a lamp and the median of the set, as part of it."
+        0.5,
+        gt=0,
+        help="Flats of a lamp: allowed difference from the median level of the set, as part of it.",
     )
     deviation: float = param(
         6.0, gt=0, unit="sigma", help="Frames farther from the set in level or large-scale structure are left out."

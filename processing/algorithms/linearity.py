@@ -24,7 +24,7 @@ class LinearityParameters(Parameters):
     """How the curve is fitted."""
 
     degree: int = param(4, ge=1, le=8, help="Degree of the polynomial of the relative correction.")
-    drift_order: int = param(3, ge=0, le=5, help="Largest degree in time of the lamp, where repeated exposures tell it.")
+    drift_order: int = param(3, ge=0, le=5, help="Largest degree in time of the lamp, if repeated exposures tell it.")
     clip: float = param(5.0, gt=0, unit="sigma", help="Flats farther from the curve are left out.")
     max_level: float = param(0.97, gt=0, le=1, help="Levels above this part of the saturation level are left out.")
 
@@ -64,7 +64,7 @@ def cell_means(adu: np.ndarray, as_read: np.ndarray, amplifier: Amplifier, max_l
 
 
 def levels_of(cells: Sequence[CellMeans]) -> np.ndarray:
-    """The level of each flat in ADU, (n,) float64: of cells that are about as bright as each other; NaN where saturated.
+    """The level of each flat in ADU, (n,) float64: of cells that are about equally bright; NaN where saturated.
 
     All flats are held against the brightest one whose cells are good, cell by cell, so defects do not matter.
     """
@@ -139,7 +139,12 @@ def fit_linearity(
         found["correction"][amplifier.name] = float(linear[-1] / adu[-1] - 1)
         found["reach"][amplifier.name] = float(top / full[number])
         points += [
-            {"amplifier": amplifier.name, "time": float(times[k]), "adu": float(levels[k, number]), "off": float(off[k])}
+            {
+                "amplifier": amplifier.name,
+                "time": float(times[k]),
+                "adu": float(levels[k, number]),
+                "off": float(off[k]),
+            }
             for k in np.flatnonzero(used)
         ]
     return LinearityFit(

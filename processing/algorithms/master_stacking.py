@@ -14,7 +14,6 @@ from processing.algorithms.overscan import Amplifier
 from processing.errors import BadInput
 from processing.parameters import Parameters, param
 
-
 _MEDIAN = np.pi / 2  # variance of the median of many normal values over that of their mean
 
 

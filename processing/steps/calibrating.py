@@ -118,9 +118,7 @@ class FlatMaking(Step):
 
 def light_of(exposures: tuple[Exposure, ...]) -> str:
     """What lit flats: dome, twilight or sky. Exposures of the sky itself are sky flats; BadInput for a mixture."""
-    lights = {
-        "sky" if row.kind == Exposure.Kind.SCIENCE else row.header.get("flat_type") or _LAMP for row in exposures
-    }
+    lights = {"sky" if row.kind == Exposure.Kind.SCIENCE else row.header.get("flat_type") or _LAMP for row in exposures}
     if len(lights) > 1:
         raise BadInput(what="the flats", reason=f"they are of several lights ({', '.join(sorted(lights))}); choose one")
     return lights.pop()

@@ -72,7 +72,8 @@ class BadPixelMaking(Step):
                 "frames": len(found.used), "rejected": len(found.rejected), "flagged": float(bad.mean()),
                 **{f"by {name}": int(mask.sum()) for name, mask in tests.items()},
             }  # fmt: skip
-            return master_frame(BadPixelMask, raw, corrections, found, {"flags": flags}, figures)
+            planes = {"data": bad.astype(np.float32), "weight": np.ones(bad.shape, np.float32), "flags": flags}
+            return master_frame(BadPixelMask, raw, corrections, found, planes, figures)
 
     def _tests(self, found: Collected, corrections: Corrections) -> Iterator[tuple[str, np.ndarray]]:
         """Name of a test and the pixels that it flags."""
@@ -163,6 +164,7 @@ class CrosstalkMeasuringParameters(Parameters):
     pixels: crosstalk.CrosstalkParameters = param(
         crosstalk.CrosstalkParameters(), help="Which pixels tell of crosstalk."
     )
+    all_pairs: bool = param(False, help="Whether ghosts of the amplifiers of other CCDs are looked for too.")
     min_frames: int = param(2, ge=1, help="Fewer usable exposures than this are refused.")
     significance: float = param(
         5.0, ge=0, unit="sigma", help="Pairs with other CCDs enter the table only from this significance on."
@@ -203,7 +205,7 @@ class CrosstalkMeasuring(Step):
             elif key[1] == raw.section or abs(one.value) > p.significance * one.error:
                 rows.append((*key, one.value, one.error))
         if not rows:
-            reason = f"no pair of amplifiers has {p.pixels.min_pixels} bright pixels; give exposures with brighter stars"
+            reason = f"no pair of amplifiers has {p.pixels.min_pixels} bright pixels; give more exposures"
             raise BadInput(what=f"the crosstalk of {raw.section}", reason=reason)
         table = np.array(rows, CROSSTALK)
         figures = {
@@ -218,7 +220,7 @@ class CrosstalkMeasuring(Step):
     ) -> Iterator[tuple[str, crosstalk.AmplifierLight]]:
         """Section and light of every amplifier whose ghosts are looked for."""
         yield from ((raw.section, one) for one in own)
-        others = raw.neighbours(place)
+        others = raw.neighbours(place) if self.parameters.all_pairs else {}
         for name in others:
             ccd: RawCcd = others[name]
             section = RawSection(section=name, filter="", data=ccd.data, amplifiers=ccd.amplifiers, wcs=None)
@@ -273,5 +275,5 @@ def data_file(
 
 def table_name(kind: str, raw: RawStack, corrections: Corrections) -> str:
     """What identifies a table beside its provenance: the CCD and the frames in it."""
-    facts = raw.facts(files=corrections.files)
+    facts = raw.facts(corrections.files)
     return f"{kind} {facts['instrument']} {raw.section} {int(facts['mjd'])} {facts['components_digest']}"

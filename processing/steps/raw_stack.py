@@ -1,4 +1,4 @@
-"""What master frames are made of: the raw frames of one CCD, corrected one after the other, and which of them are fit."""
+"""What master frames are made of: the raw frames of one CCD, corrected one by one, and which of them are fit."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class CalibratingParameters(Parameters):
 class Corrections:
     """What is known of the CCD already, and undone in its raw frames before they are combined."""
 
-    frames: Frames = Frames()
+    frames: Frames = field(default_factory=Frames)
     order: tuple[str, ...] = ()  # beside the overscan, which goes first wherever there is one
     files: tuple[CalibratorFile, ...] = ()
 
@@ -56,11 +56,12 @@ class RawStack:
     frames: Sequence[RawSection]
     exposures: tuple[Exposure, ...]
     section: str
+    band: str = ""  # filter; empty for what serves every filter
     neighbours: Callable[[int], Mapping[str, RawCcd]] = lambda index: {}  # other CCDs whose light leaves ghosts here
     levels: tuple[float, ...] = ()  # electrons, of the whole focal plane in each exposure; empty where there is one CCD
     store: Callable[[], FrameStore] = MemoryStore  # where corrected frames wait
 
-    def facts(self, band: str = "", files: Sequence[CalibratorFile] = ()) -> dict[str, object]:
+    def facts(self, files: Sequence[CalibratorFile] = ()) -> dict[str, object]:
         """The columns of an image that is made of these frames with these calibrators."""
         first = self.exposures[0]
         names = [str(row.pk) for row in self.exposures] + [str(row.image_id or row.data_file_id) for row in files]
@@ -68,7 +69,7 @@ class RawStack:
             "section": self.section,
             "instrument": first.instrument,
             "telescope": first.telescope,
-            "filter": band,
+            "filter": self.band,
             "mjd": min(row.mjd for row in self.exposures),
             "mjd_end": max(row.mjd for row in self.exposures),
             "exposure_time": sum(row.exposure_time for row in self.exposures),
@@ -186,12 +187,9 @@ def _added(
         return "its size or its amplifiers are not those of the first frame"
     exposed = Exposed(raw.section, exposure.exposure_time, raw.neighbours(place))
     adu = corrected(section, corrections, exposed)
-    saturated = _saturated(section)
-    if reason := _too_full(saturated, parameters.acceptance):
-        return reason
     prepared = kind.prepare(adu, section, exposure)
     expected = _expected(section.amplifiers, adu.shape, kind.in_electrons, prepared.scale)
-    figures = frame_figures(prepared.frame, ~np.isfinite(prepared.frame), saturated, expected)
+    figures = frame_figures(prepared.frame, ~np.isfinite(prepared.frame), _saturated(section), expected)
     if kind.has_light:
         figures = _in_electrons(figures, prepared.scale)
     if reason := refused_alone(figures, parameters.acceptance, has_light=kind.has_light):
@@ -203,12 +201,6 @@ def _added(
     found.scales.append(prepared.scale)
     found.figures.append(figures)
     found.places.append(place)
-    return ""
-
-
-def _too_full(saturated: float, accept: AcceptanceParameters) -> str:
-    if saturated > accept.max_saturated:
-        return f"{saturated:.1%} of the pixels are saturated, {accept.max_saturated:.1%} are allowed"
     return ""
 
 
@@ -275,23 +267,16 @@ def master_frame(
     planes: Mapping[str, np.ndarray],
     figures: Mapping[str, Any],
 ) -> MasterFrame:
-    """The product; `planes` are its data, weight and flags, and what is not finite or has no weight is flagged as bad."""
-    band = raw.exposures[0].filters.get(raw.section) or raw.exposures[0].filter
-    image = make_image(cls, raw, corrections, planes, band if found.kind.has_light else "")
+    """The product; `planes` are its data, weight and flags."""
+    ny, nx = planes["flags"].shape
+    image = cls(width=nx, height=ny, **planes, **raw.facts(corrections.files))
     image.read_noise = float(np.median([amplifier.read_noise for amplifier in found.amplifiers]))
     image.exposure_time = sum(row.exposure_time for row in found.used_exposures())
     image.quality = {"figures": dict(figures), "rejected": dict(found.rejected)}
-    image.related["raw_exposures"] = [row.pk for row in found.used_exposures()]
-    return image
-
-
-def make_image(
-    cls: type[MasterFrame], raw: RawStack, corrections: Corrections, planes: Mapping[str, np.ndarray], band: str
-) -> MasterFrame:
-    """A master frame with its planes, position and calibrators."""
-    ny, nx = planes["flags"].shape
-    image = cls(width=nx, height=ny, **planes, **raw.facts(band, corrections.files))
-    image.related = {"calibrators": [file.pk for file in corrections.files], "raw_exposures": []}
+    image.related = {
+        "calibrators": [file.pk for file in corrections.files],
+        "raw_exposures": [row.pk for row in found.used_exposures()],
+    }
     return image.set_position(image.ra, image.dec)
 
 
