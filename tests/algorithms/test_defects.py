@@ -74,5 +74,5 @@ def test_a_column_with_many_defects_is_one_as_a_whole():
 def test_a_test_that_flags_a_fiftieth_of_the_pixels_is_refused():
     mask = np.zeros(SHAPE, bool)
     mask[:10] = True
-    with pytest.raises(BadInput, match="response.*would flag 2.6%"):
+    with pytest.raises(BadInput, match=r"response.*would flag 2\.6%"):
         refuse_too_many({"response": mask})
