@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from astropy.io import fits
@@ -18,6 +18,9 @@ from processing.algorithms.overscan import Amplifier
 from processing.errors import BadInput, EmptyCatalog, StepError
 from processing.instruments.offers import Found, Offer, Unreadable, fetched_file, settled_files
 from processing.plugins import Plugin
+
+if TYPE_CHECKING:
+    from products.models import SensorSection
 
 _COLORS = {"u": ("u", "g"), "g": ("g", "r"), "r": ("g", "r"), "i": ("r", "i"), "z": ("i", "z"), "y": ("z", "y")}
 MAX_BYTES = 20_000_000_000  # of an unpacked raw file
@@ -65,6 +68,7 @@ class RawSection:
     weight: np.ndarray | None = None  # (ny, nx) electron⁻², where the file brings one
     flags: np.ndarray | None = None  # (ny, nx) uint16 of PixelFlag, where the file brings them
     done: tuple[str, ...] = ()  # corrections that were made before the file came here
+    sensor_section: SensorSection | None = None  # what the archive knows of the CCD, set by those who ask it
 
 
 class Instrument(Plugin):
