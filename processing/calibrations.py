@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from processing.calibrator_choice import calibrator
 from processing.errors import BadInput
 from processing.exposures import sections_of
 from processing.instruments.base import Instrument
 from processing.provenances import keep_one, refuse_bad
-from processing.providers import calibrator
 from processing.steps.calibrating import BiasFrame, BiasMaking, FlatMaking, RawStack
 from products.models import CalibratorFile, Exposure
 from products.services.keeping import keep

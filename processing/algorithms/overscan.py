@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.ndimage import median_filter
@@ -60,16 +61,26 @@ def trimmed_shape(amplifiers: Sequence[Amplifier]) -> tuple[int, int]:
 def subtract_overscan(raw: np.ndarray, amplifiers: Sequence[Amplifier], smooth_rows: int = 51) -> np.ndarray:
     """Subtract the overscan of each row and put the data sections together: (ny, nx) float32, ADU.
 
-    The level of a row is the 3σ-clipped mean of its overscan, median-smoothed over `smooth_rows` rows. Raises
-    BadInput where a section lies beyond the raw array.
+    The level of a row is the 3σ-clipped mean of its overscan, median-smoothed over `smooth_rows` rows, but not across
+    the rows at which the level jumps. Raises BadInput where a section lies beyond the raw array.
     """
     trimmed = trim(raw, amplifiers)
     for amplifier in amplifiers:
         if amplifier.bias is not None:
-            level = clipped_mean(raw[amplifier.bias].astype(np.float32), sigma=3.0, iterations=2, axis=1)
-            size = min(smooth_rows, len(level))
-            trimmed[amplifier.target] -= median_filter(level, size=size, mode="nearest").astype(np.float32)[:, None]
+            trimmed[amplifier.target] -= _overscan_level(raw, amplifier, smooth_rows)[:, None]
     return trimmed
+
+
+def _overscan_level(raw: np.ndarray, amplifier: Amplifier, smooth_rows: int) -> np.ndarray:
+    """The level of each row of an amplifier, (rows,) float32."""
+    level = clipped_mean(raw[amplifier.bias].astype(np.float32), sigma=3.0, iterations=2, axis=1)
+    first = amplifier.bias[0].start
+    jumps = [row - first for row in amplifier.jumps if 0 < row - first < len(level)]
+    edges = [0, *sorted(jumps), len(level)]
+    for start, stop in pairwise(edges):
+        part = level[start:stop]
+        level[start:stop] = median_filter(part, size=min(smooth_rows, len(part)), mode="nearest")
+    return level.astype(np.float32)
 
 
 def trim(raw: np.ndarray, amplifiers: Sequence[Amplifier]) -> np.ndarray:
@@ -86,3 +97,7 @@ def _inside(shape: tuple[int, ...], amplifier: Amplifier) -> None:
         if section[0].stop > shape[0] or section[1].stop > shape[1]:
             reason = f"the raw image has {shape[1]} x {shape[0]} pixels; is it of this instrument?"
             raise BadInput(what=f"section {fits_section(section)} of amplifier {amplifier.name}", reason=reason)
+    if amplifier.bias is not None and amplifier.bias[0] != amplifier.data[0]:
+        where = f"{fits_section(amplifier.bias)} and {fits_section(amplifier.data)}"
+        reason = f"the overscan and the data are not of the same rows: {where}"
+        raise BadInput(what=f"amplifier {amplifier.name}", reason=reason)

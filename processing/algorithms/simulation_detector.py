@@ -61,7 +61,7 @@ def make_detector(
     dark = np.zeros(shape)
     spots = rng.integers(0, ny, p.hot_pixels), rng.integers(0, nx, p.hot_pixels)
     dark[spots] = p.hot_rate * rng.lognormal(0, 0.8, p.hot_pixels)
-    response = _dust(shape, p.dust, rng) * rng.normal(1, p.pixel_scatter, shape)
+    response = dust_shadows(shape, p.dust, rng) * rng.normal(1, p.pixel_scatter, shape)
     response *= _illumination(shape, p.illumination, np.random.default_rng([seed, 1, color]))
     response /= np.median(response)
     for column in rng.integers(4, nx - 4, p.bad_columns):
@@ -172,7 +172,7 @@ def _amplifiers(shape: tuple[int, int], p: DetectorParameters) -> tuple[Amplifie
     )
 
 
-def _dust(shape: tuple[int, int], number: int, rng: np.random.Generator) -> np.ndarray:
+def dust_shadows(shape: tuple[int, int], number: int, rng: np.random.Generator) -> np.ndarray:
     """Transmission (ny, nx) with rings: the shadows of dust on the window, lit by an annular pupil."""
     transmission = np.ones(shape)
     for _ in range(number):

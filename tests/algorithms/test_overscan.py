@@ -92,6 +92,12 @@ def test_a_section_beyond_the_raw_image_is_refused_with_its_name():
         subtract_overscan(raw()[:, :108], AMPLIFIERS)
 
 
+def test_an_overscan_of_other_rows_than_the_data_is_refused():
+    one = AMPLIFIERS[0]
+    with pytest.raises(BadInput, match=r"amplifier A.*same rows"):
+        subtract_overscan(raw(), [Amplifier("A", one.data, (slice(0, 10), one.bias[1]), one.target, 1.5, 5.0, 6e4)])
+
+
 def test_sections_are_read_and_written_as_fits_counts():
     assert parse_section("[1081:2104,51:4146]") == (slice(50, 4146), slice(1080, 2104))
     assert fits_section(parse_section(" [ 7 : 56 , 1:4096 ] ")) == "[7:56,1:4096]"

@@ -7,11 +7,11 @@ from uuid import uuid4
 import pytest
 from django.core.management import call_command
 
+from processing.calibrator_choice import calibrator
 from processing.datastore import DataStore
 from processing.errors import BadProvenance, MissingCalibrator
 from processing.outbox import claim
 from processing.pipeline import Pipeline
-from processing.providers import calibrator
 from products.models import Alert, Badness, Provenance, ScienceImage
 from products.selectors.provenances import bad_provenances
 from products.services.badness import set_badness

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from processing.calibrator_choice import calibrator
 from processing.errors import MissingCalibrator
-from processing.providers import calibrator
 from products.models import Badness, CalibratorFile, Image
 from products.services.badness import set_badness
 from tests import factories
