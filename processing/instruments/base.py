@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from astropy.io import fits
@@ -18,6 +18,9 @@ from processing.algorithms.overscan import Amplifier
 from processing.errors import BadInput, EmptyCatalog, StepError
 from processing.instruments.offers import Found, Offer, Unreadable, fetched_file, settled_files
 from processing.plugins import Plugin
+
+if TYPE_CHECKING:
+    from products.models import SensorSection
 
 _COLORS = {"u": ("u", "g"), "g": ("g", "r"), "r": ("g", "r"), "i": ("r", "i"), "z": ("i", "z"), "y": ("z", "y")}
 MAX_BYTES = 20_000_000_000  # of an unpacked raw file
@@ -65,6 +68,7 @@ class RawSection:
     weight: np.ndarray | None = None  # (ny, nx) electron⁻², where the file brings one
     flags: np.ndarray | None = None  # (ny, nx) uint16 of PixelFlag, where the file brings them
     done: tuple[str, ...] = ()  # corrections that were made before the file came here
+    sensor_section: SensorSection | None = None  # what the archive knows of the CCD, set by those who ask it
 
 
 class Instrument(Plugin):
@@ -186,8 +190,11 @@ class Instrument(Plugin):
 
 
 @contextlib.contextmanager
-def open_fits(path: Path, *, new: bool = False) -> Iterator[fits.HDUList]:
-    """The HDUs of a file. BadInput where it is missing, not FITS, or cut short; a `new` one is unpacked to its end."""
+def open_fits(path: Path, *, new: bool = False, only: Sequence[int] = ()) -> Iterator[fits.HDUList]:
+    """The HDUs of a file. BadInput where it is missing, not FITS, or cut short; a `new` one is unpacked to its end.
+
+    Where `only` some HDUs are wanted, by number, what comes after them is not read.
+    """
     if not Path(path).is_file():
         raise BadInput(what=str(path), reason="there is no such file")
     try:
@@ -195,8 +202,9 @@ def open_fits(path: Path, *, new: bool = False) -> Iterator[fits.HDUList]:
             warnings.filterwarnings("error", message=".*truncated.*")
             if new and Path(path).suffix == ".gz":
                 _unpack(path)
-            hdus = fits.open(path, memmap=False, lazy_load_hdus=False)
-            for card in (card for hdu in hdus for card in hdu.header.cards):
+            hdus = fits.open(path, memmap=False, lazy_load_hdus=bool(only))
+            wanted = [hdus[number] for number in only] if only else hdus
+            for card in (card for hdu in wanted for card in hdu.header.cards):
                 card.verify("silentfix+ignore")  # e.g. NaN, which is no number in FITS: it becomes text
     except Exception as error:  # what a damaged file raises is not foreseeable
         said = " ".join(str(error).split()).split(". ")[0].rstrip(".")[:150]  # what follows is advice for programmers
