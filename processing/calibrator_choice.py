@@ -8,8 +8,11 @@ from processing.errors import MissingCalibrator
 from products.models import CalibratorFile, Exposure
 
 
-def calibrator(kind: str, exposure: Exposure, section: str, calibrator_set: str) -> CalibratorFile:
-    """The frame of one CCD that is valid at the date of an exposure; MissingCalibrator where there is none."""
+def calibrator(kind: str, exposure: Exposure, section: str, calibrator_set: str, flat_type: str = "") -> CalibratorFile:
+    """The frame of one CCD that is valid at the date of an exposure; MissingCalibrator where there is none.
+
+    `flat_type` is the light of a flat; any if empty.
+    """
     band = exposure.filters.get(section) or exposure.filter
     rows = CalibratorFile.objects.filter(
         Q(valid_from=None) | Q(valid_from__lte=exposure.mjd),
@@ -23,6 +26,8 @@ def calibrator(kind: str, exposure: Exposure, section: str, calibrator_set: str)
         image__badness_upstream=0,
         image__provenance__is_bad=False,
     )
+    if kind == CalibratorFile.Kind.FLAT and flat_type:
+        rows = rows.filter(flat_type=flat_type)
     if row := rows.select_related("image").order_by("-created_at").first():
         return row
     raise MissingCalibrator(

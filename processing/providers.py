@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from processing.algorithms.readout import Frames, RawCcd
 from processing.algorithms.sky import apply_proper_motion
 from processing.calibrator_choice import calibrator
 from processing.datastore import DataStore
@@ -34,12 +35,12 @@ from products.pixel_flags import PixelFlag
 
 @dataclass(frozen=True)
 class Calibrators:
-    """Frames for one CCD at its date; None for those that its instrument does not need."""
+    """What corrects one CCD at its date, and which corrections are to be made, in physical order."""
 
-    bias: np.ndarray | None = None  # (ny, nx) float32, ADU
-    dark: np.ndarray | None = None  # (ny, nx) float32, ADU/s
-    flat: np.ndarray | None = None  # (ny, nx) float32, median 1
+    frames: Frames = field(default_factory=Frames)
+    corrections: tuple[str, ...] = ()
     files: tuple[CalibratorFile, ...] = ()
+    neighbours: Mapping[str, RawCcd] = field(default_factory=dict)  # CCDs whose crosstalk reaches this one
 
 
 @dataclass(frozen=True)
@@ -137,12 +138,30 @@ def _refuse_empty(raw: RawSection, what: str) -> None:
 
 @provides(Calibrators)
 def calibrators(data: DataStore, step: Step) -> Calibrators:
-    """The frames of the set that the step names, valid at the date of the exposure; the latest made wins."""
-    exposure = data[Exposure]
-    needed = [kind for kind in instrument(data, step).corrections if kind in ("bias", "dark", "flat")]
-    calibrator_set = step.parameters.calibrator_set
-    files = {kind: calibrator(kind, exposure, data.section, calibrator_set) for kind in needed}
-    return Calibrators(**{kind: file.image.data for kind, file in files.items()}, files=tuple(files.values()))
+    """What each correction needs, from the set that the step names, valid at the date of the exposure."""
+    exposure, camera, p = data[Exposure], instrument(data, step), step.parameters
+    band = exposure.filters.get(data.section) or exposure.filter
+    done = exposure.header.get("done", ())  # of exposures that come reduced
+    corrections = tuple(name for name in camera.corrections_in(band, p.corrections) if name not in done)
+    files = {
+        kind: calibrator(kind, exposure, data.section, p.calibrator_set, p.flat_type)
+        for kind in corrections
+        if kind in CalibratorFile.Kind.values
+    }
+    frames = Frames(**{kind: _contents(file) for kind, file in files.items()})
+    neighbours = {}
+    if frames.crosstalk is not None:
+        for name in sorted(set(map(str, frames.crosstalk["source_section"])) - {"", data.section}):
+            raw = camera.read_section(exposure.path(), exposure.companion_paths(), exposure.header, name)
+            neighbours[name] = RawCcd(raw.data, raw.amplifiers)
+    return Calibrators(frames, corrections, tuple(files.values()), neighbours)
+
+
+def _contents(file: CalibratorFile) -> np.ndarray:
+    """The plane or table that a calibrator consists of."""
+    if file.data_file_id:
+        return file.data_file.table
+    return file.image.flags if file.kind == CalibratorFile.Kind.BAD_PIXELS else file.image.data
 
 
 @provides(StarCatalog)

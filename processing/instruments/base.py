@@ -174,8 +174,11 @@ class Instrument(Plugin):
 
 
 @contextlib.contextmanager
-def open_fits(path: Path, *, new: bool = False) -> Iterator[fits.HDUList]:
-    """The HDUs of a file. BadInput where it is missing, not FITS, or cut short; a `new` one is unpacked to its end."""
+def open_fits(path: Path, *, new: bool = False, only: Sequence[int] = ()) -> Iterator[fits.HDUList]:
+    """The HDUs of a file. BadInput where it is missing, not FITS, or cut short; a `new` one is unpacked to its end.
+
+    Where `only` some HDUs are wanted, by number, what comes after them is not read.
+    """
     if not Path(path).is_file():
         raise BadInput(what=str(path), reason="there is no such file")
     try:
@@ -183,8 +186,9 @@ def open_fits(path: Path, *, new: bool = False) -> Iterator[fits.HDUList]:
             warnings.filterwarnings("error", message=".*truncated.*")
             if new and Path(path).suffix == ".gz":
                 _unpack(path)
-            hdus = fits.open(path, memmap=False, lazy_load_hdus=False)
-            for card in (card for hdu in hdus for card in hdu.header.cards):
+            hdus = fits.open(path, memmap=False, lazy_load_hdus=bool(only))
+            wanted = [hdus[number] for number in only] if only else hdus
+            for card in (card for hdu in wanted for card in hdu.header.cards):
                 card.verify("silentfix+ignore")  # e.g. NaN, which is no number in FITS: it becomes text
     except Exception as error:  # what a damaged file raises is not foreseeable
         said = " ".join(str(error).split()).split(". ")[0].rstrip(".")[:150]  # what follows is advice for programmers

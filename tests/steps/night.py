@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from django.db.models import ForeignKey, Model
 
+from processing.algorithms.readout import Frames
 from processing.algorithms.simulation_detector import bias_frame, flat_frame, read_out
 from processing.algorithms.simulation_render import render
 from processing.algorithms.sky import apply_proper_motion
@@ -137,7 +138,7 @@ class CCD:
 
     @cached_property
     def calibrators(self) -> Calibrators:
-        return Calibrators(bias=self.bias.data, flat=self.flat.data)
+        return Calibrators(Frames(bias=self.bias.data, flat=self.flat.data), Demo.corrections)
 
     def catalog(self, mjd: float) -> StarCatalog:
         """The stars of the survey at a date."""

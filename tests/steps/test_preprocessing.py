@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from processing.algorithms.masks import grow
+from processing.algorithms.readout import Frames
 from processing.algorithms.simulation_render import background
 from processing.algorithms.statistics import difference_noise
 from processing.errors import BadInput, BadPixels
@@ -62,7 +63,7 @@ def test_saturated_stars_are_flagged(ccd, image):
 
 def test_the_row_says_what_the_image_is(ccd, image):
     assert image.shape == image.data.shape == image.weight.shape == image.flags.shape == NIGHT.shape
-    assert image.preprocessing == ["overscan", "bias", "flat", "gain"]
+    assert image.preprocessing == ["overscan", "bias", "gain", "flat", "trails", "cosmic_rays"]
     assert (image.filter, image.instrument, image.telescope, image.section) == ("r", "demo", "small", SECTION)
     assert image.mjd_end - image.mjd == pytest.approx(ccd.late.exposure_time / 86400)
     assert image.pixel_scale == pytest.approx(1.0, rel=0.001)
@@ -101,7 +102,7 @@ def test_an_image_of_which_most_is_unusable_is_refused(ccd):
 
 
 def test_frames_of_another_shape_are_refused(ccd):
-    wrong = Calibrators(bias=np.zeros((10, 10), np.float32))
+    wrong = Calibrators(Frames(bias=np.zeros((10, 10), np.float32)), ("overscan", "bias"))
     with pytest.raises(BadInput, match="bias"):
         Preprocessing().run(exposure=exposure_of(ccd.late), raw=raw_of(ccd.late), calibrators=wrong)
 
@@ -123,7 +124,7 @@ def test_an_image_that_comes_calibrated_keeps_its_weight_and_flags(ccd, image):
     assert found.weight[0, 0] == np.float32(0.01)
     assert found.weight[5, 6] == 0 and found.weight[7, 8] == np.float32(0.01)
     assert found.flags[7, 8] == int(PixelFlag.INTERPOLATED)
-    assert found.preprocessing == ["flat", "gain"]
+    assert found.preprocessing == ["flat", "gain"]  # there is no noise to look for trails in
 
 
 def test_exposures_of_another_filter_in_each_section_get_theirs(ccd):
