@@ -1,7 +1,7 @@
 """A simulated sky without end: drawn in tiles, so that every CCD of every night finds the same sources in its part.
 
-Tiles are HEALPix cells. Stars and galaxies of a tile are drawn by its number; transients also by the month in which they
-begin, so that any night has young and old ones.
+Tiles are HEALPix cells. Stars and galaxies of a tile are drawn by its number; transients also by the month in which
+they begin, so that any night has young and old ones.
 """
 
 from __future__ import annotations

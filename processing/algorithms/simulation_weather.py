@@ -1,7 +1,8 @@
-"""Night, air and moon over a simulated telescope: airmass, brightness of the sky, extinction, seeing, pointing error."""
+"""Night, air and moon over a simulated telescope: airmass, brightness of the sky, seeing, error of the pointing."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,19 +11,12 @@ import numpy as np
 from astropy.coordinates import get_body
 from astropy.time import Time
 
+from processing.algorithms.horizon import Site, airmass
 from processing.algorithms.sky import from_tangent_plane
 
 _NIGHT = -12.0  # degrees, the highest sun in the night
+_HORIZON = 38.0  # airmass at the horizon
 _STEP = 1 / 288  # days: how finely a night is searched
-
-
-@dataclass(frozen=True)
-class Site:
-    """Where a telescope stands."""
-
-    latitude: float  # degrees north
-    longitude: float  # degrees east
-    elevation: float  # m
 
 
 @dataclass(frozen=True)
@@ -70,25 +64,18 @@ class Weather:
         return float(pixel**2 * exposure_time * 10 ** (0.4 * band.zero_point) * bright)
 
 
-def horizontal(site: Site, ra: float, dec: float, mjd: float | np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Altitude, azimuth and hour angle (degrees, without refraction) of ICRS positions at dates (UTC).
+def horizontal(site: Site, ra: np.ndarray, dec: np.ndarray, mjd: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Altitude, azimuth and hour angle (degrees, without refraction) of ICRS positions at dates (UTC), one or many.
 
-    UT1 is taken to be UTC: no table of the earth's rotation is needed, and airmasses are right to 0.001.
+    As in `horizon.altitude`, no table of the Earth's rotation is needed.
     """
-    start, when = np.atleast_1d(np.asarray(mjd, float)), Time(np.atleast_1d(mjd), format="mjd")
-    turn = erfa.gst06a(2400000.5, start, when.tt.jd1, when.tt.jd2) + np.radians(site.longitude)
-    matrix = erfa.pnm06a(when.tt.jd1, when.tt.jd2)
-    a, d = np.radians(np.broadcast_arrays(np.asarray(ra, float), np.asarray(dec, float)))
-    vector = np.stack(np.broadcast_arrays(np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)), axis=-1)
-    x, y, z = np.einsum("...ij,...j->i...", matrix, vector)
-    hour = (turn - np.arctan2(y, x) + np.pi) % (2 * np.pi) - np.pi
-    latitude = np.radians(site.latitude)
-    across = np.hypot(x, y)
-    up = np.sin(latitude) * z + np.cos(latitude) * across * np.cos(hour)
-    north = np.cos(latitude) * z - np.sin(latitude) * across * np.cos(hour)
-    azimuth = np.degrees(np.arctan2(-across * np.sin(hour), north)) % 360
-    found = np.degrees(np.arcsin(np.clip(up, -1, 1))), azimuth, np.degrees(hour)
-    return tuple(value[0] if np.ndim(mjd) == 0 else value for value in found)
+    angles = np.radians(ra), np.radians(dec)
+    place = *np.radians([site.longitude, site.latitude]), site.height
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", erfa.ErfaWarning)  # of leap seconds that may come
+        found = erfa.atco13(*angles, *([0.0] * 4), 2400000.5, mjd, 0.0, *place, *([0.0] * 5), 0.55)
+    azimuth, zenith_distance, hour_angle = (np.degrees(value) for value in found[:3])
+    return 90 - zenith_distance, azimuth % 360, (hour_angle + 180) % 360 - 180
 
 
 def best_time(site: Site, ra: float, dec: float, night: float) -> float:
@@ -119,7 +106,7 @@ def weather_of(
     moon_altitude = float(horizontal(site, moon.ra.deg, moon.dec.deg, mjd)[0])
     elongation = np.radians(_separation(sun.ra.deg, sun.dec.deg, moon.ra.deg, moon.dec.deg))
     moon_separation = _separation(moon.ra.deg, moon.dec.deg, ra, dec)
-    airmass = airmass_at(altitude)
+    air = airmass(altitude) or _HORIZON
     turn, size = rng.uniform(0, 2 * np.pi), rng.uniform(0.0, 0.04)
     error, rotation = rng.normal(0, limits["pointing"], 2), rng.normal(0, limits["rotation"])
     pointing = from_tangent_plane(*error, ra, dec)
@@ -127,22 +114,17 @@ def weather_of(
         altitude=altitude,
         azimuth=azimuth,
         hour_angle=hour_angle,
-        airmass=airmass,
+        airmass=air,
         moon_altitude=moon_altitude,
         moon_separation=moon_separation,
         moon_phase=float((1 - np.cos(elongation)) / 2),
         clouds=rng.exponential(0.04),
-        seeing=rng.uniform(limits["fwhm_low"], limits["fwhm_high"]) * airmass**0.6,
+        seeing=rng.uniform(limits["fwhm_low"], limits["fwhm_high"]) * air**0.6,
         shape=(size * np.cos(turn), size * np.sin(turn)),
         gradient=tuple(rng.normal(0, 0.015, 2)),
         pointing=(float(pointing[0]), float(pointing[1])),
         rotation=rotation,
     )
-
-
-def airmass_at(altitude: float) -> float:
-    """Relative airmass at an altitude in degrees (Kasten & Young 1989)."""
-    return float(1 / (np.sin(np.radians(altitude)) + 0.50572 * (max(altitude, 0.0) + 6.07995) ** -1.6364))
 
 
 def _separation(ra1: float, dec1: float, ra2: float, dec2: float) -> float:
