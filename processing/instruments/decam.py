@@ -87,6 +87,7 @@ class Decam(Instrument):
                 "FILTER": band,
                 "flat_type": light,
                 "reduced": reduced,
+                "done": list(decam_instcal.DONE) if reduced else [],
                 "PLVER": str(header.get("PLVER", "")).strip(),
                 "MAGZERO": _number(header.get("MAGZERO")) if reduced else None,
                 "EXPNUM": header.get("EXPNUM"),

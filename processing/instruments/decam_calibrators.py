@@ -12,6 +12,7 @@ import numpy as np
 from astropy.io import fits
 
 from processing.algorithms.overscan import parse_section
+from processing.algorithms.readout import CROSSTALK, LINEARITY
 from processing.errors import BadInput
 from processing.instruments.base import image_data, open_fits
 from processing.instruments.decam_instcal import flag_names
@@ -22,10 +23,6 @@ from products.pixel_flags import PixelFlag
 
 SHAPE = (4096, 2048)  # of a trimmed CCD
 CUT = 1  # pixels that the Community Pipeline leaves out at each edge
-LINEARITY = np.dtype([("amplifier", "U8"), ("adu", "f4"), ("linear_adu", "f4")])
-CROSSTALK = np.dtype(
-    [("amplifier", "U8"), ("source_section", "U20"), ("source_amplifier", "U8"), ("coefficient", "f8"), ("error", "f8")]
-)
 _NUMBERED = re.compile(r"(?:^|[._-])(?:ccd)?(0[1-9]|[1-5]\d|6[0-2])(?=[._-]|$)", re.IGNORECASE)
 _POSITION = re.compile(r"(?:^|[._-])([NS](?:[1-9]|[12]\d|3[01]))(?=[._-]|$)")
 _AMPLIFIER = re.compile(r"ccd(\d\d?)([AB])$", re.IGNORECASE)

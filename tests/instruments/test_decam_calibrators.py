@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from processing.algorithms.readout import LINEARITY
 from processing.errors import BadInput
 from processing.instruments import decam_calibrators
 from processing.instruments.base import Instrument
@@ -106,7 +107,7 @@ def test_a_table_of_linearity_keeps_its_curve_in_few_rows(tmp_path):
     fits.HDUList([fits.PrimaryHDU(), linearity_table(adu, bent, smooth), linearity_table(adu, adu, bent)]).writeto(path)
     first, second = supplied(path, "linearity")
     assert (first.section, second.section) == ("S29", "S30")  # CCDs 1 and 2
-    assert first.table.dtype == decam_calibrators.LINEARITY
+    assert first.table.dtype == LINEARITY
     for name, curve in (("A", bent), ("B", smooth)):
         rows = first.table[first.table["amplifier"] == name]
         assert rows["adu"][0] == 0 and np.all(np.diff(rows["adu"]) > 0)
