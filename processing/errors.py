@@ -66,6 +66,17 @@ class MissingCalibrator(StepError):
     message = "no {kind} frame for {instrument} {section} {filter} on MJD {mjd:.2f}: {hint}"
 
 
+class TooFewFrames(BadInput):
+    """Frames for a master frame of which too many could not be used; `rejected` has the reason for each."""
+
+    message = "{used} usable {kind} frames: at least {needed} are needed{because}"
+
+    def __init__(self, **details: object) -> None:
+        rejected = details.get("rejected") or {}
+        shown = "; ".join(f"{name}: {reason}" for name, reason in list(rejected.items())[:20])
+        super().__init__(**{"because": f"; not used: {shown}" if shown else "", **details})
+
+
 class BadPixels(StepError):
     message = "{fraction:.0%} of the pixels of {what} are unusable; are the saturation level and the flag image right?"
 

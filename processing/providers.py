@@ -10,7 +10,7 @@ import numpy as np
 
 from processing.algorithms.readout import Frames, RawCcd
 from processing.algorithms.sky import apply_proper_motion
-from processing.calibrator_choice import calibrator
+from processing.calibrator_choice import calibrator, contents
 from processing.datastore import DataStore
 from processing.errors import BadInput, EmptyCatalog
 from processing.instruments.base import Instrument, RawSection
@@ -148,20 +148,13 @@ def calibrators(data: DataStore, step: Step) -> Calibrators:
         for kind in corrections
         if kind in CalibratorFile.Kind.values
     }
-    frames = Frames(**{kind: _contents(file) for kind, file in files.items()})
+    frames = Frames(**{kind: contents(file) for kind, file in files.items()})
     neighbours = {}
     if frames.crosstalk is not None:
         for name in sorted(set(map(str, frames.crosstalk["source_section"])) - {"", data.section}):
             raw = read_raw(exposure, name)
             neighbours[name] = RawCcd(raw.data, raw.amplifiers)
     return Calibrators(frames, corrections, tuple(files.values()), neighbours)
-
-
-def _contents(file: CalibratorFile) -> np.ndarray:
-    """The plane or table that a calibrator consists of."""
-    if file.data_file_id:
-        return file.data_file.table
-    return file.image.flags if file.kind == CalibratorFile.Kind.BAD_PIXELS else file.image.data
 
 
 @provides(StarCatalog)
