@@ -24,6 +24,7 @@ from processing.pipeline import Pipeline
 from processing.provenances import keep_one
 from processing.reporting import Reporter, expected
 from processing.sending import send_batch
+from processing.sensor_sections import section_states
 from products import storage
 from products.dates import EARLIEST, LATEST
 from products.models import AlertBatch, Exposure, Report
@@ -52,11 +53,17 @@ class RunSettings:
 def ingest(path: Path, instrument: Instrument) -> Exposure:
     """The row of a raw exposure; its files are taken into the data folder. The same file again gives the same row.
 
-    BadInput where a known file would be read differently now: what was made of it rests on what was read before.
+    The admission guard looks at the file, and at those that come beside it, before anything else reads them:
+    BadExposureFile has a code from a closed list. What it tolerated is in the header of the row. BadInput
+    where a known file would be read differently now: what was made of it rests on what was read before.
     """
     path = Path(path)
+    admitted = instrument.admit(path)
     facts = instrument.read_exposure(path)
     _refuse_implausible(facts, path)
+    if admitted.warnings:
+        facts.header["admission"] = [str(oddity) for oddity in admitted.warnings]
+        log.warning("%s was let in with warnings: %s", path.name, "; ".join(facts.header["admission"]))
     process, version = ACQUISITION
     provenance = keep_one(process, version, {"instrument": instrument.name})
     known = Exposure.objects.filter(instrument=instrument.name, name=facts.name, provenance=provenance)
@@ -130,12 +137,23 @@ def _differences(old: Any, new: Any, name: str = "") -> list[str]:
 
 
 def sections_of(exposure: Exposure, wanted: Sequence[str] = ()) -> list[str]:
-    """The names of the CCDs of an exposure, or those of `wanted` after a check that it has them."""
+    """The names of the CCDs of an exposure, or those of `wanted` after a check that it has them.
+
+    A CCD that is not usable at the date of the exposure is there only where it is wanted by name. BadInput where none
+    is left.
+    """
     instrument = Instrument.member(exposure.instrument)()
     names = [section.name for section in instrument.sections(exposure.path(), exposure.header)]
     if unknown := [name for name in wanted if name not in names]:
         raise BadInput(what=f"section {', '.join(unknown)}", reason=f"{exposure.name} has {', '.join(names)}")
-    return [name for name in names if name in wanted] if wanted else names
+    if wanted:
+        return [name for name in names if name in wanted]
+    known = section_states(exposure.instrument, names, exposure.mjd)
+    usable = [name for name in names if known[name].state.is_usable]
+    if names and not usable:
+        reason = f"none of its CCDs ({', '.join(names)}) is usable at its date; name those that you want all the same"
+        raise BadInput(what=exposure.name, reason=reason)
+    return usable
 
 
 def chosen_configuration(exposure: Exposure, settings: RunSettings) -> dict[str, Any]:

@@ -68,8 +68,8 @@ def place_of(wcs: WCS, shape: tuple[int, int], ra: float, dec: float) -> Place:
     Rotation and scale are those of the similarity that fits best between the centre and a quarter of the size from it.
     """
     ny, nx = shape
-    offsets = np.array([[0, 0], [-nx / 4, -ny / 4], [nx / 4, -ny / 4], [-nx / 4, ny / 4], [nx / 4, ny / 4]])
-    sky = wcs.all_pix2world(offsets + [(nx - 1) / 2, (ny - 1) / 2], 0)
+    offsets = np.array([[0, 0], [-1, -1], [1, -1], [-1, 1], [1, 1]]) * np.array([nx / 4, ny / 4])
+    sky = wcs.all_pix2world(offsets + np.array([(nx - 1) / 2, (ny - 1) / 2]), 0)
     centre = sky[0]
     local = np.transpose(tangent_plane(sky[:, 0], sky[:, 1], *centre))
     matrix = np.linalg.lstsq(offsets[1:], local[1:], rcond=None)[0].T  # arcsec per pixel

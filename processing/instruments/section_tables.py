@@ -1,7 +1,7 @@
 """What is known of the CCDs of an instrument between two dates, from tables: which are dead, what headers do not say.
 
-The table of an instrument is `tables/<instrument>_sections.ecsv` here; rows of an archive's own, in the same form, are in
-`instruments/<instrument>_sections.ecsv` in the data folder and come after them.
+The table of an instrument is `tables/<instrument>_sections.ecsv` here; rows of an archive's own, in the same form, are
+in `instruments/<instrument>_sections.ecsv` in the data folder and come after them.
 """
 
 from __future__ import annotations
