@@ -122,9 +122,22 @@ def focal_plane(instrument: str) -> dict[str, Place]:
     paths = [table_path(instrument, "focal_plane"), own_path(instrument, "focal_plane")]
     found: dict[str, Place] = {}
     for path in paths:
-        if path.is_file():
-            found |= _places(path, path.stat().st_mtime_ns)
+        found |= places_in(path)
     return found
+
+
+def places_in(path: Path) -> dict[str, Place]:
+    """Places by section in one table; none where there is no such file. BadInput where it cannot be used."""
+    return _places(path, path.stat().st_mtime_ns) if path.is_file() else {}
+
+
+def sources_in(path: Path) -> dict[str, str]:
+    """By section, where the rows of a table come from; none where there is no such file."""
+    if not path.is_file():
+        return {}
+    table = read_table(path)
+    told = table["source"] if "source" in table.colnames else [""] * len(table)
+    return {str(section).strip(): str(source) for section, source in zip(table["section"], told)}
 
 
 @lru_cache(maxsize=16)
