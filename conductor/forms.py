@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 from django import forms
 from django.contrib.auth.models import AbstractBaseUser
@@ -156,13 +156,16 @@ class WatchForm(forms.ModelForm):
 def _field(argument: Argument, given: dict[str, Any]) -> forms.Field:
     """The field for an argument of a search; what is no plain value is written as JSON."""
     needed = argument.default is ...
-    kind = FIELD_OF_KIND.get(_without_none(argument.kind), forms.JSONField)
+    choices = get_args(argument.kind) if get_origin(argument.kind) is Literal else ()
+    kind = forms.ChoiceField if choices else FIELD_OF_KIND.get(_without_none(argument.kind), forms.JSONField)
     options: dict[str, Any] = {"label": argument.name.replace("_", " "), "help_text": argument.help}
     options["required"] = needed and kind is not forms.BooleanField
     options["initial"] = given.get(argument.name, None if needed else argument.default)
     if kind is forms.JSONField:
         options["widget"] = forms.TextInput
         options["help_text"] = f"{argument.help} as JSON".strip()
+    if choices:
+        options["choices"] = [(one, one) for one in choices]
     return kind(**options)
 
 

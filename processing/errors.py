@@ -88,10 +88,14 @@ class CatalogAway(BadInput):
     """A star catalogue that is asked over the network does not answer."""
 
 
+class ArchiveAway(BadInput):
+    """An archive of exposures does not answer, breaks off, or sends something else than it promised."""
+
+
 # What may go well another time, or elsewhere, without anybody's doing.
 PASSING = (
-    CannotWrite, CatalogAway, DamagedFile, DatabaseLost, DiskFull, Interrupted, Killed, MissingFile, MemoryError,
-    OSError,
+    ArchiveAway, CannotWrite, CatalogAway, DamagedFile, DatabaseLost, DiskFull, Interrupted, Killed, MissingFile,
+    MemoryError, OSError,
 )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from processing.pipeline import Pipeline
 from processing.provenances import keep_one
 from processing.reporting import Reporter, expected
 from processing.sending import send_batch
+from processing.sensor_sections import section_states
 from products import storage
 from products.dates import EARLIEST, LATEST
 from products.models import AlertBatch, Exposure, Report
@@ -130,12 +131,23 @@ def _differences(old: Any, new: Any, name: str = "") -> list[str]:
 
 
 def sections_of(exposure: Exposure, wanted: Sequence[str] = ()) -> list[str]:
-    """The names of the CCDs of an exposure, or those of `wanted` after a check that it has them."""
+    """The names of the CCDs of an exposure, or those of `wanted` after a check that it has them.
+
+    A CCD that is not usable at the date of the exposure is there only where it is wanted by name. BadInput where none
+    is left.
+    """
     instrument = Instrument.member(exposure.instrument)()
     names = [section.name for section in instrument.sections(exposure.path(), exposure.header)]
     if unknown := [name for name in wanted if name not in names]:
         raise BadInput(what=f"section {', '.join(unknown)}", reason=f"{exposure.name} has {', '.join(names)}")
-    return [name for name in names if name in wanted] if wanted else names
+    if wanted:
+        return [name for name in names if name in wanted]
+    known = section_states(exposure.instrument, names, exposure.mjd)
+    usable = [name for name in names if known[name].state.is_usable]
+    if names and not usable:
+        reason = f"none of its CCDs ({', '.join(names)}) is usable at its date; name those that you want all the same"
+        raise BadInput(what=exposure.name, reason=reason)
+    return usable
 
 
 def chosen_configuration(exposure: Exposure, settings: RunSettings) -> dict[str, Any]:

@@ -7,7 +7,16 @@ import sys
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 Tick = Callable[[str], None]
 Tell = Callable[[str, int], Tick]
@@ -34,6 +43,18 @@ def bars() -> Iterator[Tell]:
             return lambda text: progress.update(task, advance=1, now=text)
 
         yield tell
+
+
+@contextlib.contextmanager
+def bytes_bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar of a download; it is told how many bytes are here and how many there will be."""
+    if not sys.stderr.isatty():
+        yield lambda here, whole: None
+        return
+    columns = (TextColumn("{task.description:<28}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+        task = progress.add_task(title, total=None)
+        yield lambda here, whole: progress.update(task, completed=here, total=whole)
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from processing.calibrator_choice import calibrator
 from processing.datastore import DataStore
 from processing.errors import BadInput, EmptyCatalog
 from processing.instruments.base import Instrument, RawSection
+from processing.sensor_sections import read_raw
 from processing.star_catalogs import keep_excerpt
 from processing.step import Step
 from products.models import (
@@ -123,8 +124,7 @@ def instrument(data: DataStore, step: Step) -> Instrument:
 def raw_section(data: DataStore, step: Step) -> RawSection:
     """The raw pixels of the CCD."""
     exposure = data[Exposure]
-    camera = instrument(data, step)
-    raw = camera.read_section(exposure.path(), exposure.companion_paths(), exposure.header, data.section)
+    raw = read_raw(exposure, data.section)
     _refuse_empty(raw, f"{exposure.name} {data.section}")
     return raw
 
@@ -152,7 +152,7 @@ def calibrators(data: DataStore, step: Step) -> Calibrators:
     neighbours = {}
     if frames.crosstalk is not None:
         for name in sorted(set(map(str, frames.crosstalk["source_section"])) - {"", data.section}):
-            raw = camera.read_section(exposure.path(), exposure.companion_paths(), exposure.header, name)
+            raw = read_raw(exposure, name)
             neighbours[name] = RawCcd(raw.data, raw.amplifiers)
     return Calibrators(frames, corrections, tuple(files.values()), neighbours)
 

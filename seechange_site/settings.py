@@ -18,6 +18,8 @@ SEECHANGE_KAFKA = env.kafka()
 SEECHANGE_INCOMING = [folder for folder in env.text("SEECHANGE_INCOMING").split(":") if folder]
 SEECHANGE_CONDUCTOR = env.text("SEECHANGE_CONDUCTOR", "http://127.0.0.1:8000")  # what launchers ask for exposures
 SEECHANGE_CLAIM_TOKEN = env.text("SEECHANGE_CLAIM_TOKEN")
+SEECHANGE_NOIRLAB = env.text("SEECHANGE_NOIRLAB", "https://astroarchive.noirlab.edu")  # archive of DECam exposures
+SEECHANGE_NOIRLAB_TOKEN = env.text("SEECHANGE_NOIRLAB_TOKEN")  # for exposures that are not public yet
 
 DEBUG = env.boolean("DEBUG", True)
 SECRET_KEY = env.kept_secret("SECRET_KEY", SEECHANGE_DATA / "secret_key")

@@ -18,7 +18,7 @@ class CosmicRayParameters(Parameters):
     """What counts as a cosmic ray."""
 
     threshold: float = param(6.0, gt=0, unit="sigma", help="Height over the sky, in its noise.")
-    margin: float = param(3.0, ge=0, unit="sigma", help="By so much of the noise it must be sharper than the PSF.")
+    margin: float = param(4.0, ge=0, unit="sigma", help="By so much of the noise it must be sharper than the PSF.")
     sharpness: float = param(
         0.8, gt=0, le=1, help="Part of the measured seeing that a star may have: the PSF varies over the image."
     )

@@ -9,6 +9,7 @@ import sep
 
 _CLIP = 3.0  # σ
 _BOX = 128  # px: what is smoother is sky, in the pattern as in the image
+_ENOUGH = 2_000_000  # pixels that tell the amplitude to 0.1 % of any fringe worth taking off
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,13 @@ def fit_fringe(data: np.ndarray, weight: np.ndarray, pattern: np.ndarray, box: i
     Both are compared without what is smoother than `box` pixels, sources are clipped away.
     a = Σ w f d / Σ w f²; without usable pixels or pattern the amplitude is 0.
     """
-    usable = (weight > 0) & np.isfinite(pattern)
+    known = np.isfinite(pattern)
+    rows = slice(None, None, max(1, data.size // _ENOUGH))
+    usable = (weight[rows] > 0) & known[rows]
     if not usable.any():
         return FringeFit(0.0, 0.0)
-    f = _without_smooth(np.where(usable, pattern, 0).astype(np.float32), ~usable, box)[usable]
-    d, w = data[usable], weight[usable]
+    f = _without_smooth(np.where(known, pattern, 0).astype(np.float32), ~known, box)[rows][usable]
+    d, w = data[rows][usable], weight[rows][usable]
     noise = 1 / np.sqrt(w)
     amplitude = 0.0
     keep = np.abs(d) < _CLIP * noise

@@ -53,7 +53,7 @@ def hough(values, angles):
 
 @njit(cache=True, error_model="numpy")
 def along_line(data, weight, angle, distance, reach, piece):
-    """Clipped mean of the pixels at each distance from a line, in pieces along it.
+    """Median of the pixels at each distance from a line, in pieces along it: a star is only in a part of a piece.
 
     Returns the profiles (pieces, 2 reach + 1) float64 in units of `data`, the error of one of their values (pieces,),
     and the places of the pieces along the line (pieces,), px; pieces with too few usable pixels are left out.
@@ -61,29 +61,29 @@ def along_line(data, weight, angle, distance, reach, piece):
     ny, nx = data.shape
     cosine, sine = np.cos(angle), np.sin(angle)
     length = int(np.ceil(np.sqrt(ny * ny + nx * nx)))
-    n = 2 * length // piece + 1
-    width = 2 * reach + 1
+    n, width = 2 * length // piece + 1, 2 * reach + 1
     profiles, errors, places = np.zeros((n, width)), np.zeros(n), np.zeros(n)
+    values = np.empty(piece)
     used = 0
     for k in range(n):
         first = -length + k * piece
-        sums, counts, variance, all_counts = np.zeros(width), np.zeros(width), 0.0, 0
-        for step in range(piece):
-            along = first + step
-            for j in range(width):
-                far = distance + j - reach
+        variance, total, least = 0.0, 0, piece
+        for j in range(width):
+            count = 0
+            for step in range(piece):
+                far, along = distance + j - reach, first + step
                 x, y = int(np.rint(far * cosine - along * sine)), int(np.rint(far * sine + along * cosine))
                 if 0 <= x < nx and 0 <= y < ny and weight[y, x] > 0:
-                    sigma = 1 / np.sqrt(weight[y, x])
-                    sums[j] += min(max(data[y, x], -4 * sigma), 4 * sigma)
-                    counts[j] += 1
-                    variance += sigma * sigma
-                    all_counts += 1
-        least = counts.min()
+                    values[count] = data[y, x]
+                    variance += 1 / weight[y, x]
+                    count += 1
+            least = min(least, count)
+            total += count
+            if count > 0:
+                profiles[used, j] = np.median(values[:count])
         if least < piece // 4:
             continue
-        profiles[used] = sums / counts
-        errors[used] = np.sqrt(variance / all_counts / (all_counts / width))
+        errors[used] = 1.2533 * np.sqrt(variance / total / (total / width))
         places[used] = first + piece / 2
         used += 1
     return profiles[:used], errors[:used], places[:used]

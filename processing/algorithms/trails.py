@@ -163,7 +163,7 @@ def _half_width(profiles: np.ndarray, errors: np.ndarray, is_there: np.ndarray, 
     reach = 1
     while reach < centre and (bright[centre - reach] or bright[centre + reach]):
         reach += 1
-    return reach + 0.5
+    return float(reach)
 
 
 def _forget(significance: np.ndarray, angle: float, distance: float, block: int) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import gzip
 import warnings
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from astropy.io import fits
@@ -18,6 +18,9 @@ from processing.algorithms.overscan import Amplifier
 from processing.errors import BadInput, EmptyCatalog, StepError
 from processing.instruments.offers import Found, Offer, Unreadable, fetched_file, settled_files
 from processing.plugins import Plugin
+
+if TYPE_CHECKING:
+    from products.models import SensorSection
 
 _COLORS = {"u": ("u", "g"), "g": ("g", "r"), "r": ("g", "r"), "i": ("r", "i"), "z": ("i", "z"), "y": ("z", "y")}
 MAX_BYTES = 20_000_000_000  # of an unpacked raw file
@@ -65,6 +68,7 @@ class RawSection:
     weight: np.ndarray | None = None  # (ny, nx) electron⁻², where the file brings one
     flags: np.ndarray | None = None  # (ny, nx) uint16 of PixelFlag, where the file brings them
     done: tuple[str, ...] = ()  # corrections that were made before the file came here
+    sensor_section: SensorSection | None = None  # what the archive knows of the CCD, set by those who ask it
 
 
 class Instrument(Plugin):
@@ -96,6 +100,15 @@ class Instrument(Plugin):
     ) -> RawSection:
         """The raw pixels of one CCD."""
         raise NotImplementedError
+
+    def supplied(self, path: Path, kind: str) -> Iterator[Any]:
+        """What a calibration file from outside holds for each CCD (Supplied); `kind` is one of CalibratorFile.Kind.
+
+        Here, images that EXTNAME gives to CCDs. BadInput where the file is not what the kind needs.
+        """
+        from processing.instruments.supplied import plain_images
+
+        yield from plain_images(path, kind)
 
     def corrections_in(self, band: str, wanted: Sequence[str] | None = None) -> tuple[str, ...]:
         """The corrections that raw data in a filter need, in physical order; of `wanted` where that is given.
@@ -139,10 +152,13 @@ class Instrument(Plugin):
             **{name: getattr(facts, name) for name in _OFFERED},
         )
 
-    def fetch(self, identifier: str, params: Mapping[str, Any], into: Path) -> Path:
+    def fetch(
+        self, identifier: str, params: Mapping[str, Any], into: Path, progress: Callable[[int, int], None] | None = None
+    ) -> Path:
         """The raw file of an offer, whole and verified; one that must be brought here goes into the folder `into`.
 
-        Here, the file stays where it is. BadInput where it is missing or not what was offered.
+        Here, the file stays where it is. BadInput where it is missing or not what was offered. `progress` is told the
+        bytes that are here, and those of the whole file.
         """
         if not isinstance(params.get("path"), str):
             raise BadInput(what=identifier, reason="nobody said where its raw file is (params: path)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import inspect
 import os
 import time
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, get_origin, get_type_hints
 
+import yaml
 from pydantic import ConfigDict, ValidationError, create_model
 
 from processing.errors import BadInput
@@ -107,6 +109,18 @@ def declared_arguments(look: Callable[..., Any]) -> list[Argument]:
                 kind, said = kind.__origin__, " ".join(part for part in kind.__metadata__ if isinstance(part, str))
             found.append(Argument(name, kind, ... if parameter.default is parameter.empty else parameter.default, said))
     return found
+
+
+def argument_value(text: str) -> Any:
+    """What somebody typed for an argument: a number, a truth value or a list where it reads as one, else the text.
+
+    Dates stay text, and so does what is no YAML, e.g. `*.fits`.
+    """
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    return text if isinstance(found, datetime.date) else found
 
 
 def checked_arguments(look: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:

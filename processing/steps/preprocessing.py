@@ -105,6 +105,7 @@ class Preprocessing(Step):
             saturation=float(min(a.saturation * a.gain for a in raw.amplifiers)),
             preprocessing=planes.done,
             quality=planes.quality,
+            sensor_section=raw.sensor_section,
             filter=raw.filter,
             mjd=exposure.mjd,
             mjd_end=exposure.mjd + exposure.exposure_time / 86400,

@@ -6,7 +6,7 @@ from django.contrib import admin
 
 from products.admin.base import RowAdmin
 from products.admin.marking import ProductAdmin
-from products.models import CalibratorFile, DataFile, FakeAnalysis, FakeSet, SensorSection, WorldCoordinates, ZeroPoint
+from products.models import CalibratorFile, DataFile, FakeAnalysis, FakeSet, WorldCoordinates, ZeroPoint
 
 
 @admin.register(WorldCoordinates)
@@ -36,12 +36,6 @@ class ZeroPointAdmin(ProductAdmin):
 class DataFileAdmin(ProductAdmin):
     list_display = ["name", "provenance", "filesize", "created_at", "badness_shown"]
     search_fields = ["name"]
-
-
-@admin.register(SensorSection)
-class SensorSectionAdmin(RowAdmin):
-    list_display = ["instrument", "section", "valid_from", "valid_to", "is_usable", "comment"]
-    list_filter = ["instrument", "is_usable"]
 
 
 @admin.register(CalibratorFile)

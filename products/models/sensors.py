@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
+from django.core.exceptions import ValidationError
 from django.db import models
 
 from products.models.base import Identified
+
+VALUES = ("gain", "read_noise", "saturation")  # of an amplifier
 
 
 class SensorSection(Identified):
@@ -36,3 +42,20 @@ class SensorSection(Identified):
 
     def __str__(self) -> str:
         return f"{self.instrument} {self.section}"
+
+    def clean(self) -> None:
+        """Refuse periods that end before they begin, and amplifiers that are told in another form or cannot be."""
+        if None not in (self.valid_from, self.valid_to) and self.valid_to < self.valid_from:
+            raise ValidationError({"valid_to": "It is before the beginning."})
+        if not isinstance(self.amplifiers, dict):
+            raise ValidationError({"amplifiers": 'It must look like {"A": {"gain": 4.1, "read_noise": 7}}.'})
+        for name, values in self.amplifiers.items():
+            if not isinstance(values, dict) or not set(values) <= set(VALUES):
+                raise ValidationError({"amplifiers": f"Of amplifier '{name}' it may say {', '.join(VALUES)}."})
+            if wrong := [key for key, value in values.items() if not _is_possible(key, value)]:
+                raise ValidationError({"amplifiers": f"{', '.join(wrong)} of amplifier '{name}' must be above 0."})
+
+
+def _is_possible(key: str, value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return number and (value > 0 or (key == "read_noise" and value == 0))

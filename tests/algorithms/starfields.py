@@ -113,3 +113,9 @@ def _add(image: np.ndarray, x: float, y: float, half: int, profile) -> None:
         u = np.arange(columns.start, columns.stop)[None] - x
         v = np.arange(rows.start, rows.stop)[:, None] - y
         image[rows, columns] += profile(u, v)
+
+
+def light_of_stars(shape: tuple[int, int], stars: int, *, seed: int, fwhm: float) -> np.ndarray:
+    """Expected electrons (ny, nx) of stars and a few galaxies without sky."""
+    found = simulate(Sky(shape=shape, stars=stars, fwhm=fwhm, sky=400.0, seed=seed, galaxies=stars // 20))
+    return found.expected - found.background

@@ -13,7 +13,18 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django_q.models import Failure, OrmQ, Schedule, Success, Task
 
-from products.models import Badness, Label, Measurement, Object, ProvenanceTag, Reference, RefSet, SourceList, ZeroPoint
+from products.models import (
+    Badness,
+    Label,
+    Measurement,
+    Object,
+    ProvenanceTag,
+    Reference,
+    RefSet,
+    SensorSection,
+    SourceList,
+    ZeroPoint,
+)
 from products.services.badness import set_badness
 from products.services.tagging import known_tags, tag_provenances
 from tests import factories
@@ -35,7 +46,9 @@ def test_lists_and_pages_of_every_model_open(admin_client):
         row = model._base_manager.first()
         pages = [address(model) + query for query in ("", "?q=demo", "?q=n%C3%BCll+x")]
         pages.append(address(model, "change", row.tag if model is ProvenanceTag else row.pk))
-        expected = dict.fromkeys(pages, 200) | {address(model, "add"): 200 if model in (ProvenanceTag, RefSet) else 403}
+        expected = dict.fromkeys(pages, 200) | {
+            address(model, "add"): 200 if model in (ProvenanceTag, RefSet, SensorSection) else 403
+        }
         found = {page: admin_client.get(page).status_code for page in expected}
         wrong |= {page: status for page, status in found.items() if status != expected[page]}
     assert wrong == {}

@@ -6,7 +6,6 @@ import time
 from argparse import RawDescriptionHelpFormatter
 from typing import Any
 
-import yaml
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import close_old_connections
@@ -17,6 +16,7 @@ from conductor.management.commands.known_exposures import person
 from conductor.models import Watch
 from conductor.services import watches
 from conductor.watching import Look, check_arguments, due, look_all
+from processing.instruments.offers import argument_value
 from processing.management.step_command import clear_errors
 from processing.reporting import LOST
 
@@ -77,7 +77,7 @@ class Command(BaseCommand):
         if wrong := [text for text in options["argument"] if "=" not in text]:
             raise CommandError(f"'{wrong[0]}': write --argument NAME=VALUE")
         pairs = (text.split("=", 1) for text in options["argument"])
-        arguments = {name: _value(text) for name, text in pairs}
+        arguments = {name: argument_value(text) for name, text in pairs}
         check_arguments(options["instrument"], arguments)
         values = {name: options[name] for name in ("instrument", "interval", "hold", "priority")}
         values |= {"arguments": arguments, "through_step": steps.checked(options["through_step"])}
@@ -134,11 +134,3 @@ class Command(BaseCommand):
         stream = self.stderr if one.error else self.stdout
         stream.write(f"{one.watch}: {one}")
         stream.flush()
-
-
-def _value(text: str) -> Any:
-    """A number, a truth value or a list where it reads as one, else the text itself, e.g. `*.fits`."""
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text

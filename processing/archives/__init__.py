@@ -1,0 +1,1 @@
+"""Archives of exposures that are reached over the network."""
