@@ -109,7 +109,13 @@ def linearity() -> np.ndarray:
 
 def test_a_calibrator_says_how_good_it_is_and_what_was_left_out_and_why(site, client):
     calibrator = site.ccd.image.calibrators.get()
-    calibrator.quality = {"frames": 7, "noise_ratio": 1.0312, "level": -1.25, "nested things": [1, 2], "odd thing": "x" * 200}
+    calibrator.quality = {
+        "frames": 7,
+        "noise_ratio": 1.0312,
+        "level": -1.25,
+        "nested things": [1, 2],
+        "odd thing": "x" * 200,
+    }
     calibrator.rejected = {site.name: "level 12 is far <b>away</b>", "gone-1": "it cannot be read"}
     calibrator.save()
     page = client.get(f"/calibrators/{calibrator.pk}/").content.decode()
