@@ -52,6 +52,7 @@ TRANSIENTS = np.dtype(
 )
 _COUNTED_TO = 20.0  # mag: densities are given for sources brighter than this in r
 _REDDER = 0.45  # r − i over g − r
+_EXTRAPOLATED = {"z": 0.5, "Y": 0.65}  # i − band over r − i, for bands of which no magnitudes are drawn
 _VARIES = (15.0, 19.0)  # r mag of stars that may vary
 _KNOTS_PER_AREA = 12  # of a galaxy, per square of its half-light radius in arcsec: spaced by about 0.7 arcsec
 _FEWEST_KNOTS, _MOST_KNOTS = 8, 600
@@ -100,7 +101,7 @@ class Sky:
         """AB magnitudes (n,) of the stars at a date; variables follow a sine."""
         stars = self.stars
         turn = 2 * np.pi * mjd / stars["period"] + stars["phase"]
-        return stars[f"mag_{band}"] + 0.5 * stars["amplitude"] * np.sin(turn)
+        return magnitudes(stars, band) + 0.5 * stars["amplitude"] * np.sin(turn)
 
     def transient_magnitudes(self, band: str, mjd: float) -> np.ndarray:
         """AB magnitudes (n,) of the transients at a date, infinite before their start.
@@ -112,19 +113,27 @@ class Sky:
         rising = np.clip(since / found["rise"], 0, 1) ** 2
         falling = np.exp(-np.maximum(since - found["rise"], 0) / found["decline"])
         with np.errstate(divide="ignore"):
-            return found[f"mag_{band}"] - 2.5 * np.log10(rising * falling)
+            return magnitudes(found, band) - 2.5 * np.log10(rising * falling)
+
+
+def magnitudes(table: np.ndarray, band: str) -> np.ndarray:
+    """AB magnitudes (n,) of sources without their variation; those in z and Y follow from r − i."""
+    if band in _EXTRAPOLATED:
+        return table["mag_i"] - _EXTRAPOLATED[band] * (table["mag_r"] - table["mag_i"])
+    return table[f"mag_{band}"]
 
 
 def make_sky(parameters: SkyParameters | None = None) -> Sky:
     """Draw a sky; each kind of source has random numbers of its own, so that none moves when another changes."""
     p = parameters or SkyParameters()
     for_stars, for_galaxies, for_transients = map(np.random.default_rng, np.random.SeedSequence(p.seed).spawn(3))
-    stars = _stars(p, for_stars)
-    galaxies = _galaxies(p, for_galaxies)
-    return Sky(p, stars, galaxies, _knots(galaxies, p), _transients(p, galaxies, for_transients))
+    stars = draw_stars(p, for_stars)
+    galaxies = draw_galaxies(p, for_galaxies)
+    return Sky(p, stars, galaxies, knots_of(galaxies, p), draw_transients(p, galaxies, for_transients))
 
 
-def _stars(p: SkyParameters, rng: np.random.Generator) -> np.ndarray:
+def draw_stars(p: SkyParameters, rng: np.random.Generator) -> np.ndarray:
+    """Stars of the field, dtype STARS."""
     r = _magnitudes(_counts(p, p.stars, p.star_slope, p.faintest), p.star_slope, (p.brightest, p.faintest), rng)
     stars = np.zeros(len(r), STARS)
     stars["ra"], stars["dec"] = _anywhere(p, len(r), rng)
@@ -142,7 +151,8 @@ def _stars(p: SkyParameters, rng: np.random.Generator) -> np.ndarray:
     return stars
 
 
-def _galaxies(p: SkyParameters, rng: np.random.Generator) -> np.ndarray:
+def draw_galaxies(p: SkyParameters, rng: np.random.Generator) -> np.ndarray:
+    """Galaxies of the field, dtype GALAXIES."""
     number = _counts(p, p.galaxies, p.galaxy_slope, p.faintest_galaxy)
     r = _magnitudes(number, p.galaxy_slope, (p.brightest_galaxy, p.faintest_galaxy), rng)
     galaxies = np.zeros(number, GALAXIES)
@@ -156,7 +166,7 @@ def _galaxies(p: SkyParameters, rng: np.random.Generator) -> np.ndarray:
     return galaxies
 
 
-def _knots(galaxies: np.ndarray, p: SkyParameters) -> np.ndarray:
+def knots_of(galaxies: np.ndarray, p: SkyParameters) -> np.ndarray:
     """Points of equal light along a golden spiral, whose radii are the quantiles of the Sérsic profile."""
     count = np.clip(_KNOTS_PER_AREA * galaxies["r50"] ** 2, _FEWEST_KNOTS, _MOST_KNOTS).astype(int)
     owner = np.repeat(np.arange(len(galaxies)), count)
@@ -170,7 +180,8 @@ def _knots(galaxies: np.ndarray, p: SkyParameters) -> np.ndarray:
     return knots
 
 
-def _transients(p: SkyParameters, galaxies: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def draw_transients(p: SkyParameters, galaxies: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Transients of the field, dtype TRANSIENTS; some are in the `galaxies`."""
     number = round(p.transients * p.width * p.height)
     drawn = np.zeros(3 * number, TRANSIENTS)  # some will be too close to another one
     drawn["host"] = -1

@@ -208,8 +208,17 @@ def twilight_flat(
     ny, nx = ccd.shape
     y, x = np.ogrid[-0.5 : 0.5 : ny * 1j, -0.5 : 0.5 : nx * 1j]
     sky = level / ccd.throughput * (1 + gradient[0] * x + gradient[1] * y)
-    light = Light(sky=sky, sources=_stars((ny, nx), stars, seed))
+    light = Light(sky=sky, sources=twilight_stars((ny, nx), stars * 1e6 / (ny * nx), seed))
     return sky_frame(ccd, light, seed=seed, exposure_time=exposure_time)
+
+
+def twilight_stars(shape: tuple[int, int], density: float, seed: Sequence[int] | int) -> np.ndarray:
+    """Electrons (ny, nx) of the few stars, `density` per Mpx, that are bright enough to be seen in twilight."""
+    rng = np.random.default_rng([*np.atleast_1d(seed), 3])
+    ny, nx = shape
+    number = round(density * ny * nx / 1e6)
+    frame = Frame(shape, Projection(0.0, 0.0, (nx / 2, ny / 2), 1.0), Seeing(fwhm=3.0), "r", zero_point=0.0, sky=0.0)
+    return points(frame, rng.uniform(0, nx, number), rng.uniform(0, ny, number), 10 ** rng.uniform(3.5, 5.5, number))
 
 
 def sky_frame(
@@ -241,12 +250,6 @@ def _levels(ccd: Ccd, number: int, rng: np.random.Generator) -> np.ndarray:
     level = found.level + offset + slope * rows / len(rows)
     level += 0.3 * wave * np.sin(2 * np.pi * rows / _WAVE_ROWS + phase)
     for row, size in zip(amplifier.jumps, found.jumps):
-        level[row:] += size * rng.normal(1, 0.1)
+        later = slice(0, row) if amplifier.backwards[0] else slice(row, None)
+        level[later] += size * rng.normal(1, 0.1)
     return level.astype(np.float32)
-
-
-def _stars(shape: tuple[int, int], number: int, seed: Sequence[int] | int) -> np.ndarray:
-    rng = np.random.default_rng([*np.atleast_1d(seed), 3])
-    ny, nx = shape
-    frame = Frame(shape, Projection(0.0, 0.0, (nx / 2, ny / 2), 1.0), Seeing(fwhm=3.0), "r", zero_point=0.0, sky=0.0)
-    return points(frame, rng.uniform(0, nx, number), rng.uniform(0, ny, number), 10 ** rng.uniform(3.5, 5.5, number))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from astropy.io import fits
 
-from processing.algorithms.simulation import Sky
+from processing.algorithms.simulation import Sky, magnitudes
 from processing.algorithms.sky import apply_proper_motion, tangent_plane
 from processing.algorithms.stamps import nearest_pixel
 
@@ -65,6 +66,15 @@ class Projection:
         return header
 
 
+class SkyToPixels(Protocol):
+    """Any way from the sky to pixels: a Projection, or what the optics of a real camera do."""
+
+    centre: tuple[float, float]  # px from 0, of the optical axis; may lie outside the image
+
+    def pixels(self, ra: np.ndarray, dec: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(x, y) px from 0 of positions (n,) in degrees."""
+
+
 @dataclass(frozen=True)
 class Seeing:
     """An elliptical Moffat profile that changes smoothly with the distance from the centre of the projection."""
@@ -96,7 +106,7 @@ class Frame:
     """One CCD of one exposure before its detector."""
 
     shape: tuple[int, int]  # (ny, nx)
-    projection: Projection
+    projection: SkyToPixels
     seeing: Seeing
     band: str
     zero_point: float  # AB magnitude of one electron in the exposure
@@ -122,7 +132,7 @@ def sources(sky: Sky, frame: Frame, mjd: float) -> np.ndarray:
     found["mag"] = np.concatenate(
         [
             sky.star_magnitudes(frame.band, mjd),
-            galaxies[f"mag_{frame.band}"],
+            magnitudes(galaxies, frame.band),
             sky.transient_magnitudes(frame.band, mjd),
         ]
     )

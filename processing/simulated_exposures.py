@@ -1,0 +1,227 @@
+"""Write simulated raw exposures: each CCD in a process of its own, put together into one file, the truth beside it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+
+from processing.algorithms.simulation_ccd import Ccd
+from processing.algorithms.simulation_readout import (
+    Light,
+    Trail,
+    crosstalk_sources,
+    expose,
+    measured,
+    read_out,
+    twilight_stars,
+)
+from processing.algorithms.simulation_render import Frame, render
+from processing.algorithms.simulation_tiles import Tiles, sky_around
+from processing.algorithms.simulation_weather import Weather
+from processing.algorithms.sky import tangent_plane
+from processing.simulated_truth import effects_of, sources_in, write_planes, write_truth
+from processing.simulators.base import Shot, Simulator
+from products.storage import whole_file
+
+_TRAIL_NOISE = (5.0, 60.0)  # brightness of trails, in sigma of the sky
+_TWILIGHT_STARS = 25.0  # per Mpx, of a twilight flat
+_COPIED = 1 << 22  # bytes at once
+
+Tick = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is simulated besides the camera."""
+
+    seed: int
+    tiles: Tiles
+    trails: int = 1  # satellites in an exposure of the sky
+    planes: bool = False  # whether the noiseless image and the masks are written too
+
+
+@dataclass(frozen=True)
+class Part:
+    """One CCD of an exposure."""
+
+    section: str
+    path: Path  # of a FITS file with its HDUs
+    start: int  # of the first byte of its first extension
+    sources: np.ndarray
+    effects: dict[str, np.ndarray]
+
+
+def write_exposure(
+    simulator: Simulator,
+    shot: Shot,
+    scene: Scene,
+    folder: Path,
+    *,
+    sections: Sequence[str] = (),
+    numprocs: int = 1,
+    tick: Tick = lambda text: None,
+) -> Path:
+    """Simulate CCDs (all where none is named) of an exposure and write NAME and NAME.truth.fits into `folder`.
+
+    The same arguments give the same bytes, with any number of processes. `tick` is called with the name of each CCD.
+    Raises BadInput for what cannot be simulated.
+    """
+    path = folder / simulator.file_name(shot)
+    names = simulator.chosen(sections)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=folder) as scratch:
+        jobs = [(simulator, shot, scene, name, Path(scratch)) for name in names]
+        parts = {}
+        for part in _worked(jobs, numprocs):
+            parts[part.section] = part
+            tick(part.section)
+        ordered = [parts[name] for name in names]
+        weather = simulator.weather(shot, scene.seed)
+        write_truth(truth_path(path), simulator, shot, weather, ordered)
+        for planes in sorted(Path(scratch).glob("*.planes.fits")):
+            planes.replace(folder / f"{truth_path(path).name.removesuffix('.fits')}.{planes.name.split('.')[0]}.fits")
+        with whole_file(path) as partial:
+            simulator.primary(shot, weather).writeto(partial, overwrite=True)
+            with partial.open("ab") as file:
+                for part in ordered:
+                    for piece in _bytes_of(part):
+                        file.write(piece)
+    return path
+
+
+def truth_path(path: Path) -> Path:
+    """The file of truth of a raw file."""
+    return path.with_name(f"{path.name.split('.')[0]}.truth.fits")
+
+
+def simulate_section(simulator: Simulator, shot: Shot, scene: Scene, section: str, scratch: Path) -> Part:
+    """Simulate one CCD and write its HDUs into the folder `scratch`."""
+    ccd = simulator.make_ccd(section, shot, scene.seed)
+    weather = simulator.weather(shot, scene.seed)
+    frame = simulator.frame(section, shot, weather) if shot.kind == "science" else None
+    light, sources = _light(simulator, shot, scene, section, ccd)
+    seed = shot.seed(scene.seed, section)
+    charge = expose(ccd, light, exposure_time=shot.exposure_time, seed=seed, rays=shot.kind != "bias")
+    others = []
+    for other in sorted({ghost.section for ghost in ccd.ghosts if ghost.section}):
+        others += crosstalk_sources(ccd, _signal_of(simulator, shot, scene, other), other)
+    read = read_out(charge, ccd, seed=seed, others=others)
+    path = scratch / f"{section}.fits"
+    fits.HDUList([fits.PrimaryHDU(), *simulator.extensions(shot, section, read.raw)]).writeto(path)
+    with fits.open(path) as hdus:
+        start = hdus[1].fileinfo()["hdrLoc"]
+    if scene.planes:
+        write_planes(scratch / f"{section}.planes.fits", ccd, read)
+    return Part(section, path, start, sources, effects_of(section, ccd, read, frame))
+
+
+def _light(simulator: Simulator, shot: Shot, scene: Scene, section: str, ccd: Ccd) -> tuple[Light, np.ndarray]:
+    """What falls on a CCD, and the sources in it (dtype SOURCES)."""
+    nothing = sources_in(None, None, shot, section, 1.0)
+    if shot.kind == "dome":
+        return Light(sky=shot.level / ccd.throughput * ccd.screen), nothing
+    if shot.kind == "twilight":
+        rng = np.random.default_rng(shot.seed(scene.seed, "twilight"))
+        sky = shot.level * _slope(simulator, section, ccd, rng.normal(0, 0.01, 2))
+        stars = twilight_stars(ccd.shape, _TWILIGHT_STARS, shot.seed(scene.seed, section))
+        return Light(sky=sky, sources=stars), nothing
+    if shot.kind != "science":
+        return Light(), nothing
+    weather = simulator.weather(shot, scene.seed)
+    frame = simulator.frame(section, shot, weather)
+    photometry = simulator.photometry[frame.band]
+    sky = weather.sky(photometry, shot.exposure_time, simulator.scale)
+    around = sky_around(scene.tiles, *_middle(frame), _reach(simulator, frame), shot.mjd)
+    image, _ = render(around, frame, shot.mjd)
+    light = Light(
+        sky=sky * _slope(simulator, section, ccd, weather.gradient),
+        sources=image,
+        trails=_trails(simulator, shot, scene, section, (sky, weather)),
+        is_night=True,
+    )
+    return light, sources_in(around, frame, shot, section, ccd.throughput)
+
+
+def _signal_of(simulator: Simulator, shot: Shot, scene: Scene, section: str) -> np.ndarray:
+    """What the amplifiers of another CCD measure in the same exposure: ADU (ny, nx)."""
+    ccd = simulator.make_ccd(section, shot, scene.seed)
+    light, _ = _light(simulator, shot, scene, section, ccd)
+    seed = shot.seed(scene.seed, section)
+    charge = expose(ccd, light, exposure_time=shot.exposure_time, seed=seed, rays=shot.kind != "bias")
+    return measured(charge.electrons, ccd)
+
+
+def _slope(simulator: Simulator, section: str, ccd: Ccd, gradient: Sequence[float]) -> np.ndarray:
+    """(ny, nx) light that changes by `gradient` per degree along the axes of the focal plane."""
+    origin, (ny, nx) = simulator.place(section).origin, ccd.shape
+    per_px = np.asarray(gradient) * simulator.scale / 3600
+    y, x = np.ogrid[:ny, :nx]
+    return (1 + per_px[0] * (x + origin[0]) + per_px[1] * (y + origin[1])).astype(np.float32)
+
+
+def _trails(
+    simulator: Simulator, shot: Shot, scene: Scene, section: str, known: tuple[float, Weather]
+) -> tuple[Trail, ...]:
+    """Satellites cross the whole field: a CCD has the part that falls on it. `known` = sky electrons, weather."""
+    sky, weather = known
+    rng, place = np.random.default_rng(shot.seed(scene.seed, "trails")), simulator.place(section)
+    trails = []
+    for _ in range(scene.trails):
+        x, y = rng.uniform(-0.6, 0.6, 2) * place.radius
+        angle, (faint, bright) = rng.uniform(0, 180), np.log(_TRAIL_NOISE)
+        brightness = np.sqrt(sky) * np.exp(rng.uniform(faint, bright))
+        width = rng.uniform(1, 4)
+        trails.append(
+            Trail(x - place.origin[0], y - place.origin[1], angle, float(brightness), float(width), weather.seeing)
+        )
+    return tuple(trails)
+
+
+def _middle(frame: Frame) -> tuple[float, float]:
+    ny, nx = frame.shape
+    ra, dec = frame.projection.sky(np.array([(nx - 1) / 2]), np.array([(ny - 1) / 2]))
+    return float(ra[0]), float(dec[0])
+
+
+def _reach(simulator: Simulator, frame: Frame) -> float:
+    """Degrees from the middle of a CCD to sources that can send light to its corners."""
+    return (np.hypot(*frame.shape) / 2 + 150) * simulator.scale / 3600
+
+
+def field_radius(simulator: Simulator) -> float:
+    """Degrees from the boresight to the farthest corner of the camera."""
+    return simulator.place(simulator.sections()[0]).radius * simulator.scale / 3600
+
+
+def is_within(simulator: Simulator, ra: np.ndarray, dec: np.ndarray, centre: tuple[float, float]) -> np.ndarray:
+    """Which positions (n,) the camera sees when it looks at `centre`, all in degrees; (n,) bool."""
+    return np.hypot(*tangent_plane(ra, dec, *centre)) < 3600 * (field_radius(simulator) + 0.1)
+
+
+def _worked(jobs: Sequence[tuple], numprocs: int) -> Iterator[Part]:
+    """The parts as they are done; whatever ends this early stops what has not begun."""
+    if numprocs <= 1 or len(jobs) == 1:
+        yield from (simulate_section(*job) for job in jobs)
+        return
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["processing.workers", "processing.simulated_exposures"])
+    pool = ProcessPoolExecutor(min(numprocs, len(jobs)), mp_context=context)
+    try:
+        for done in as_completed([pool.submit(simulate_section, *job) for job in jobs]):
+            yield done.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _bytes_of(part: Part) -> Iterator[bytes]:
+    with part.path.open("rb") as file:
+        file.seek(part.start)
+        while piece := file.read(_COPIED):
+            yield piece
