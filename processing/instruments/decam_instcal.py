@@ -56,8 +56,9 @@ def companions_beside(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict
 
 def read_instcal(path: Path, companions: Mapping[str, Path], header: Mapping[str, Any], section: str) -> RawSection:
     """One CCD with what lies beside it, in electrons once the gain is applied."""
-    with open_fits(path) as hdus:
-        data, found = image_data(hdus[section], path).astype(np.float32), hdus[section].header
+    place = header["hdus"][section]
+    with open_fits(path, only=[place]) as hdus:
+        data, found = image_data(hdus[place], path).astype(np.float32), hdus[place].header
     gain = np.mean([_positive(found, f"GAIN{name}", path) for name in "AB"])
     finite = np.isfinite(data)
     flags = np.where(finite, 0, int(PixelFlag.BAD)).astype(np.uint16)
