@@ -13,6 +13,7 @@ import numpy as np
 from astropy.io import fits
 
 from processing.algorithms.simulation_ccd import Ccd
+from processing.algorithms.simulation_optics import Optics
 from processing.algorithms.simulation_readout import (
     Light,
     Trail,
@@ -23,7 +24,7 @@ from processing.algorithms.simulation_readout import (
     twilight_stars,
 )
 from processing.algorithms.simulation_render import Frame, render
-from processing.algorithms.simulation_tiles import Tiles, sky_around
+from processing.algorithms.simulation_tiles import Tiles, sky_around, tiles_within
 from processing.algorithms.simulation_weather import Weather
 from processing.algorithms.sky import tangent_plane
 from processing.simulated_truth import effects_of, sources_in, write_planes, write_truth
@@ -195,14 +196,33 @@ def _reach(simulator: Simulator, frame: Frame) -> float:
     return (np.hypot(*frame.shape) / 2 + 150) * simulator.scale / 3600
 
 
-def field_radius(simulator: Simulator) -> float:
-    """Degrees from the boresight to the farthest corner of the camera."""
-    return simulator.place(simulator.sections()[0]).radius * simulator.scale / 3600
+def is_within(
+    simulator: Simulator, sections: Sequence[str], ra: np.ndarray, dec: np.ndarray, centre: tuple[float, float]
+) -> np.ndarray:
+    """Which positions (n,) CCDs see when the camera looks at `centre`, with a margin of 0.1 degrees; (n,) bool."""
+    found = np.zeros(len(ra), bool)
+    for section in sections:
+        shape = simulator.layout(section, 0.0).trimmed
+        optics = Optics(simulator.wcs(section, *centre), (0.0, 0.0))
+        middle = optics.sky(np.array([shape[1] / 2]), np.array([shape[0] / 2]))
+        reach, margin = np.hypot(*shape) / 2 * simulator.scale, 360 / simulator.scale
+        near = np.flatnonzero(np.hypot(*tangent_plane(ra, dec, *middle)) < reach + 360)
+        x, y = optics.pixels(ra[near], dec[near])
+        here = (x > -margin) & (x < shape[1] + margin) & (y > -margin) & (y < shape[0] + margin)
+        found[near[here]] = True
+    return found
 
 
-def is_within(simulator: Simulator, ra: np.ndarray, dec: np.ndarray, centre: tuple[float, float]) -> np.ndarray:
-    """Which positions (n,) the camera sees when it looks at `centre`, all in degrees; (n,) bool."""
-    return np.hypot(*tangent_plane(ra, dec, *centre)) < 3600 * (field_radius(simulator) + 0.1)
+def tiles_of(simulator: Simulator, sections: Sequence[str], centre: tuple[float, float]) -> list[int]:
+    """Tiles of the sky that CCDs see when the camera looks at `centre`, and some around them."""
+    found: set[int] = set()
+    for section in sections:
+        shape = simulator.layout(section, 0.0).trimmed
+        optics = Optics(simulator.wcs(section, *centre), (0.0, 0.0))
+        ra, dec = optics.sky(np.array([shape[1] / 2]), np.array([shape[0] / 2]))
+        reach = np.hypot(*shape) / 2 * simulator.scale / 3600
+        found |= set(tiles_within(float(ra[0]), float(dec[0]), reach + 0.1))
+    return sorted(found)
 
 
 def _worked(jobs: Sequence[tuple], numprocs: int) -> Iterator[Part]:

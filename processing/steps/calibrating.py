@@ -145,13 +145,15 @@ def _as_it_is(adu: np.ndarray, raw: RawSection, exposure: Exposure) -> Prepared:
 
 
 def _per_second(adu: np.ndarray, raw: RawSection, exposure: Exposure) -> Prepared:
-    return Prepared(adu / np.float32(exposure.exposure_time), exposure.exposure_time)
+    adu /= np.float32(exposure.exposure_time)
+    return Prepared(adu, exposure.exposure_time)
 
 
 def over_its_median(adu: np.ndarray, raw: RawSection, exposure: Exposure) -> Prepared:
     frame = electrons(adu, raw)
     level = own_level(frame, exposure)
-    return Prepared(frame / np.float32(level), level)
+    frame /= np.float32(level)
+    return Prepared(frame, level)
 
 
 def _no_dark(exposure: Exposure) -> str:
