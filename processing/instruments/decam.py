@@ -34,7 +34,7 @@ KINDS = {  # OBSTYPE → kind, light of a flat
     "bias": ("bias", ""),
     "dark": ("dark", ""),
     "dome flat": ("flat", "dome"),
-    "sky flat": ("flat", "sky"),
+    "sky flat": ("flat", "twilight"),  # flats of the sky at night are made of science exposures
     "twilight flat": ("flat", "twilight"),
 }
 HINT = "is it a file of DECam as the archive has it? fetch it again, or choose another --instrument"

@@ -50,7 +50,7 @@ def test_a_raw_exposure_says_what_its_primary_header_says(raw):
     [
         ("zero", "Y DECam c0005 10095.0 1130.0", "bias", "", ""), ("dark", "solid plate 0.0 0.0", "dark", "", ""),
         ("dome flat", "VR DECam c0007 6300.0 2600.0", "flat", "dome", "VR"), ("zero", None, "bias", "", ""),
-        ("sky flat", "N964 DECam 9640.0 94.0", "flat", "sky", "N964"), ("standard", "Y DECam c0005", "science", "", "Y"),
+        ("sky flat", "N964 DECam 9640.0 94.0", "flat", "twilight", "N964"), ("standard", "Y DECam c0005", "science", "", "Y"),
     ],
 )  # fmt: skip
 def test_the_kind_of_an_exposure_is_that_of_its_obstype(tmp_path, word, filter, kind, light, band):
