@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +33,7 @@ from processing.algorithms.simulation_render import Frame, render
 from processing.algorithms.simulation_tiles import Tiles, sky_around, tiles_within
 from processing.algorithms.simulation_weather import Weather
 from processing.algorithms.sky import tangent_plane
+from processing.errors import Killed
 from processing.simulated_truth import effects_of, sources_in, write_planes, write_truth
 from processing.simulators.base import Shot, Simulator
 from products.storage import whole_file
@@ -234,12 +240,26 @@ def _worked(jobs: Sequence[tuple], numprocs: int) -> Iterator[Part]:
         return
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["processing.workers", "processing.simulated_exposures"])
-    pool = ProcessPoolExecutor(min(numprocs, len(jobs)), mp_context=context)
+    pool = ProcessPoolExecutor(min(numprocs, len(jobs)), mp_context=context, initializer=_begin)
     try:
         for done in as_completed([pool.submit(simulate_section, *job) for job in jobs]):
             yield done.result()
+    except BrokenProcessPool as error:
+        reason = "a process that simulated a CCD was killed (often too little memory: use fewer --numprocs)"
+        raise Killed(reason=reason, exit_code=None) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _begin() -> None:
+    """In a child: a terminal's Ctrl-C is for the parent, which stops it; and it does not outlive the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    wait([multiprocessing.parent_process().sentinel])
+    os.kill(os.getpid(), signal.SIGKILL)  # all that it has is scratch
 
 
 def _last(simulator: Simulator, shot: Shot, scene: Scene, scratch: Path) -> tuple[Path, int] | None:
