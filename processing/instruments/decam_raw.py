@@ -47,7 +47,7 @@ def amplifiers(header: Mapping[str, Any], path: Path) -> tuple[Amplifier, ...]:
                 read_noise=_positive(header, f"RDNOISE{name}", path),
                 saturation=_positive(header, f"SATURAT{name}", path),
                 backwards=backwards,
-                jumps=_jumps(str(header.get("FPA", "")).strip(), data[0], backwards[0]),
+                jumps=jump_rows(str(header.get("FPA", "")).strip(), data[0], backwards[0]),
             )
         )
     _refuse_gaps(found, path, header)
@@ -91,7 +91,7 @@ def _backwards(text: str, path: Path) -> tuple[bool, bool]:
     return y1 > y2, x1 > x2
 
 
-def _jumps(backplane: str, rows: slice, backwards: bool) -> tuple[int, ...]:
+def jump_rows(backplane: str, rows: slice, backwards: bool) -> tuple[int, ...]:
     """The row of the raw array from which the overscan has another level, where the CCD's backplane has such a jump.
 
     It comes after so many rows were read: counted from the side to which the CCD is read.
