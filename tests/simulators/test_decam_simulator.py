@@ -151,6 +151,14 @@ def test_the_level_jumps_where_the_focus_ccds_have_been_read(whole):
                 assert step == pytest.approx(expected, abs=0.35 * abs(expected) + 1)  # it scatters by a tenth
 
 
+def test_reference_pixels_count_the_trimmed_ccd_as_in_real_files(whole):
+    with fits.open(whole) as hdus:
+        found = {name: (hdus[name].header["CRPIX1"], hdus[name].header["CRPIX2"]) for name in Two.ALL}
+    # From the middle of the CCD, as far as its centre is from the axis in the focal plane (mm, pixels of 15 um).
+    assert found["S1"] == pytest.approx((1024 + 16.908 / 0.015, 2048 + 191.67 / 0.015), abs=0.01)
+    assert found["N3"] == pytest.approx((1024 - 16.908 / 0.015, 2048 + 63.89 / 0.015), abs=0.01)
+
+
 def test_names_are_those_of_the_archive():
     simulator = DecamSimulator()
     names = [simulator.file_name(replace(SKY, kind=kind)) for kind in ("science", "bias", "dark", "dome")]
