@@ -9,8 +9,10 @@ from astropy.wcs import WCS
 
 from processing.algorithms.overscan import subtract_overscan
 from processing.errors import BadInput
+from processing.exposures import ingest
 from processing.instruments.focal_plane import focal_plane
 from processing.instruments.ls4 import SECTIONS, Ls4
+from products.models import Exposure
 from tests.instruments.ls4_files import HALF, LEFT_VALUE, RIGHT_VALUE, ROWS, SKY_NAME, ls4_file
 
 CCDS = ("SE_E", "NE_A", "NW_H", "SW_B")
@@ -228,3 +230,12 @@ def test_files_in_a_folder_are_offered_with_the_filters_of_their_ccds(tmp_path):
     assert (good.kind, good.filter, good.filters["NW_H"], good.target) == ("science", "", "z", "field 12")
     assert "focus" in other.reason
     assert Ls4().fetch(good.identifier, good.params, tmp_path) == folder / SKY_NAME
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("word", "seconds"), [("dark", -5.0), ("sky", 0.0), ("sky", -1.0)])
+def test_an_exposure_time_that_cannot_be_is_refused_before_anything_is_kept(word, seconds, tmp_path):
+    path = ls4_file(tmp_path / SKY_NAME, ("NE_A", "SE_A"), IMAGETYP=word, EXPTIME=seconds)
+    with pytest.raises(BadInput, match=f"exposure time {seconds:g} s"):
+        ingest(path, Ls4())
+    assert not Exposure.objects.exists()
