@@ -102,7 +102,7 @@ def ingest(path: Path, instrument: Instrument) -> Exposure:
 def _refuse_implausible(facts: ExposureFacts, path: Path) -> None:
     """BadInput for numbers that no exposure has: a typing error, or a keyword that means something else."""
     wrong = []
-    if facts.kind == Exposure.Kind.SCIENCE and facts.exposure_time <= 0:
+    if facts.exposure_time < 0 or (facts.kind == Exposure.Kind.SCIENCE and facts.exposure_time == 0):
         wrong.append(f"exposure time {facts.exposure_time:g} s")
     if not EARLIEST < facts.mjd < LATEST:
         wrong.append(f"MJD {facts.mjd:g} (days; {EARLIEST:g} to {LATEST:g} are possible)")
