@@ -19,14 +19,20 @@ _BRIGHT, _ALIKE = 85.0, 0.03  # percentile of the cells that are used, and how f
 _ENTRIES = 65  # of the table, an amplifier
 _SAME_TIME = 1e-3  # relative difference of exposure times that are meant to be the same
 _FEWEST_LEVELS = 5
-_FLOOR = 2e-4  # relative scatter below which no flat is left out
+_FLOOR = 2e-4  # relative error of a level, whatever its light
+_HALF = 0.5  # of the time of the ramp
+_JITTER = 5e-5  # relative change of a lamp from flat to flat that does not matter
+_OUTLIER = 25.0  # χ² of one flat above which it says nothing about the degree
 
 
 class LinearityParameters(Parameters):
     """How the curve is fitted."""
 
-    degree: int = param(4, ge=1, le=8, help="Degree of the polynomial of the relative correction.")
+    degree: int = param(4, ge=1, le=8, help="Largest degree of the polynomial of the relative correction.")
     drift_order: int = param(5, ge=0, le=8, help="Largest degree in time of the lamp, if repeated exposures tell it.")
+    timing_error: float = param(
+        0.003, ge=0, unit="s", help="Error of an exposure time: of the shutter, and of rounding in headers."
+    )
     clip: float = param(5.0, gt=0, unit="sigma", help="Flats farther from the curve are left out.")
     max_level: float = param(0.97, gt=0, le=1, help="Levels above this part of the saturation level are left out.")
 
@@ -88,23 +94,26 @@ def lamp_light(levels: np.ndarray, times: np.ndarray, mjd: np.ndarray, max_order
     """Relative brightness of the lamp at each flat (n,), and whether repeated exposure times tell it.
 
     `levels` (n, amplifiers) in ADU. Flats of the same exposure time differ by the lamp alone, whatever the amplifier's
-    curve; a polynomial in time is fitted to the logarithm of their levels, each exposure time having its own offset.
+    curve. Those that are spread over half of the ramp or more give a polynomial in time, of the degree that the
+    Bayesian information criterion prefers; pairs next to each other would only add up their noise.
     """
     groups = _groups(times)
+    when = (mjd - mjd.min()) / (float(np.ptp(mjd)) or 1.0)
     usable = np.isfinite(levels).all(axis=1) & (levels > 0).all(axis=1)
-    repeated = [group for group in np.unique(groups) if np.sum((groups == group) & usable) > 1]
-    rows = np.flatnonzero(np.isin(groups, repeated) & usable)
-    spare = len(rows) - len(repeated)
-    spread = float(np.ptp(mjd)) or 1.0
-    when = (mjd - mjd.mean()) / spread
-    order = min(max_order, spare // 2 if spare > 1 else spare)
-    if order < 1 or np.ptp(when[rows]) < 0.3:
+    spread_out = [group for group in np.unique(groups[usable]) if np.ptp(when[usable & (groups == group)]) >= _HALF]
+    rows = np.flatnonzero(np.isin(groups, spread_out) & usable)
+    if len(rows) - len(spread_out) < 2:
         return np.ones(len(times)), False
-    offsets = (groups[rows][:, None] == np.array(repeated)[None, :]).astype(float)
-    powers = np.stack([when[rows] ** k for k in range(1, order + 1)], axis=1)
+    offsets = (groups[rows][:, None] == np.array(spread_out)[None, :]).astype(float)
     logs = np.log(levels[rows]).mean(axis=1)
-    found = np.linalg.lstsq(np.hstack([powers, offsets]), logs, rcond=None)[0][:order]
-    light = np.exp(sum(found[k - 1] * when**k for k in range(1, order + 1)))
+    fits = []
+    for order in range(min(max_order, (len(rows) - len(spread_out)) // 2) + 1):
+        design = np.hstack([offsets, *(when[rows][:, None] ** k for k in range(1, order + 1))])
+        found = np.linalg.lstsq(design, logs, rcond=None)[0]
+        square = float(np.sum((logs - design @ found) ** 2)) + len(rows) * _JITTER**2
+        fits.append((found[len(spread_out) :], square))
+    powers, _ = min(fits, key=lambda fit: len(rows) * np.log(fit[1]) + len(fit[0]) * np.log(len(rows)))
+    light = np.exp(sum((value * when**k for k, value in enumerate(powers, start=1)), np.zeros(len(times))))
     return light / light.mean(), True
 
 
@@ -157,6 +166,7 @@ def fit_linearity(
 def _fit_one(measured, times, exposed, name, parameters):
     """The curve, the highest level, which flats are used, and their relative residuals (n,)."""
     used = np.isfinite(measured) & (measured > 0) & (times > 0)
+    errors = np.hypot(_FLOOR, parameters.timing_error / np.where(times > 0, times, 1))
     off = np.full(len(measured), np.nan)
     for _ in range(5):
         distinct = len(np.unique(_groups(times)[used]))
@@ -164,25 +174,39 @@ def _fit_one(measured, times, exposed, name, parameters):
             reason = f"{distinct} exposure times can be used, at least {_FEWEST_LEVELS} are needed, without saturation"
             raise BadInput(what=f"the ramp of amplifier {name}", reason=reason)
         top = float(measured[used].max())
-        degree = min(parameters.degree, distinct - 2)
-        part = measured / top
-        powers = np.stack([part**k for k in range(1, degree + 1)], axis=1)
-        design = np.hstack([powers, -(exposed / np.where(measured > 0, measured, 1))[:, None]])
-        found = _robust(design[used], -np.ones(used.sum()))
-        off = (1 + powers @ found[:-1]) * measured / (found[-1] * exposed) - 1
-        spread = max(mad_std(off[used]), _FLOOR)
-        keep = used & (np.abs(off) <= parameters.clip * spread)
+        coefficients, scale = _polynomial(
+            measured[used] / top, exposed[used] / measured[used], errors[used], min(parameters.degree, distinct - 2)
+        )
+        off = np.polynomial.polynomial.polyval(measured / top, coefficients) * measured / (scale * exposed) - 1
+        pulls = off / errors
+        keep = used & (np.abs(pulls) <= parameters.clip * max(mad_std(pulls[used]), 1.0))
         if np.array_equal(keep, used):
             break
         used = keep
-    coefficients = np.concatenate([[1.0], found[:-1]])
     return lambda adu: np.polynomial.polynomial.polyval(np.asarray(adu) / top, coefficients), top, used, off
 
 
+def _polynomial(part: np.ndarray, ratio: np.ndarray, errors: np.ndarray, highest: int) -> tuple[np.ndarray, float]:
+    """Coefficients (degree + 1,) of the correction, the first of which is 1, and ADU per unit of exposure.
+
+    `part` (n,) is the level over the top one, `ratio` (n,) exposure over level, `errors` (n,) relative. Of all degrees
+    up to `highest` the one with the best Bayesian information criterion is taken: more would follow the noise.
+    """
+    fits = []
+    for degree in range(1, highest + 1):
+        design = np.stack([*(part**k for k in range(1, degree + 1)), -ratio], axis=1) / errors[:, None]
+        found = _robust(design, -1 / errors)
+        fits.append((found, float(np.sum(np.minimum((design @ found + 1 / errors) ** 2, _OUTLIER)))))
+    spare = max(len(part) - highest - 1, 1)
+    spread = max(1.0, fits[-1][1] / spare)
+    found, _ = min(fits, key=lambda fit: fit[1] / spread + len(fit[0]) * np.log(len(part)))
+    return np.concatenate([[1.0], found[:-1]]), float(found[-1])
+
+
 def _robust(design: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Solve design × x = wanted, (n,) each, with little regard to rows that are far off."""
+    """Solve design × x = wanted, (n,) in units of the errors, with little regard to rows that are far off."""
     start = np.linalg.lstsq(design, wanted, rcond=None)[0]
-    return least_squares(lambda x: design @ x - wanted, start, lambda x: design, loss="cauchy", f_scale=_FLOOR).x
+    return least_squares(lambda x: design @ x - wanted, start, lambda x: design, loss="cauchy", x_scale="jac").x
 
 
 def _groups(times: np.ndarray) -> np.ndarray:
