@@ -14,7 +14,7 @@ from processing.errors import BadInput, StepError
 from processing.exposures import sections_of
 from processing.instruments.base import RawSection
 from processing.providers import raw_section
-from processing.steps.calibrating import light_of
+from processing.steps.calibrating import LAMP, light_of
 from processing.steps.raw_stack import Corrections, corrected, electrons
 from products.dates import EARLIEST, LATEST
 from products.errors import ArchiveError
@@ -64,6 +64,8 @@ class Wish:
         """Whether an exposure has the filter and the light."""
         if self.band and self.band not in {exposure.filter, *exposure.filters.values()}:
             return False
+        if self.kind == Kind.LINEARITY:
+            return light_of((exposure,)) == LAMP
         return self.kind != Kind.FLAT or not self.light or light_of((exposure,)) == self.light
 
     def __str__(self) -> str:
@@ -94,16 +96,15 @@ def groups(kind: str, exposures: Sequence[Exposure], wanted: Sequence[str] = (),
     found: dict[tuple[str, str, str], list[Exposure]] = {}
     names: dict[str, None] = {}
     for row in exposures:
-        for section in sections_of(row):
+        for section in sections_of(row, wanted):
             names.setdefault(section)
             own = (row.filters.get(section) or row.filter) if kind in PER_FILTER else ""
-            if (wanted and section not in wanted) or (band and own and own != band):
+            if band and own and own != band:
                 continue
             light = light_of((row,)) if kind == Kind.FLAT else ""
             found.setdefault((section, own, light), []).append(row)
-    if unknown := [name for name in wanted if name not in names]:
-        raise BadInput(what=f"section {', '.join(unknown)}", reason=f"the exposures have {', '.join(names) or 'none'}")
-    ordered = sorted(found, key=lambda key: (list(names).index(key[0]), key[1:]))
+    order = list(names)
+    ordered = sorted(found, key=lambda key: (order.index(key[0]), key[1:]))
     return [Group(*key, tuple(row for row in found[key] if row.name not in rejected), rejected) for key in ordered]
 
 

@@ -5,6 +5,7 @@ from django.urls import path
 from products.views import (
     alerts,
     badness,
+    calibrators,
     candidates,
     exposures,
     fakes,
@@ -52,8 +53,8 @@ urlpatterns = [
     path("provenance/<str:key>/tag/", tags.change, name="change_tag"),
     path("references/", references.reference_list, name="references"),
     path("references/<uuid:key>/", references.reference, name="reference"),
-    path("calibrators/", references.calibrator_list, name="calibrators"),
-    path("calibrators/<uuid:key>/", references.calibrator, name="calibrator"),
+    path("calibrators/", calibrators.calibrator_list, name="calibrators"),
+    path("calibrators/<uuid:key>/", calibrators.calibrator, name="calibrator"),
     path("fakes/", fakes.fake_list, name="fakes"),
     path("fakes/<uuid:key>/", fakes.fakes_of_image, name="fakes_of_image"),
     path("fakes/<uuid:key>/<int:index>/<str:plane>.png", fakes.place, name="fake_place"),

@@ -16,7 +16,7 @@ _NUMBERS = re.compile(
 )
 _SIP = re.compile(r"(?:A|B|AP|BP)_(\d{1,4})_(\d{1,4})")
 _POLYNOMIAL = re.compile(r"PV\d_(\d+)[A-Z]?")
-_CELESTIAL = re.compile(r"(RA|DEC|[GESH]LON|[GESH]LAT)-+([A-Z0-9]{3})(?:-SIP)?")
+_CELESTIAL = re.compile(r"(RA--|DEC-|[GESH]LON|[GESH]LAT)-([A-Z0-9]{3})(?:-SIP)?")
 _LATITUDES = ("DEC", "GLAT", "ELAT", "SLAT", "HLAT")
 _PROJECTIONS = re.compile(
     "AZP|SZP|TAN|STG|SIN|ARC|ZPN|ZEA|AIR|CYP|CEA|CAR|MER|COP|COE|COD|COO|SFL|PAR|MOL|AIT|BON|PCO|TSC|CSC|QSC|HPX|XPH|"
@@ -82,9 +82,9 @@ def _check_axes(header: Header, numbers: dict[str, float], axis: str, rules: Adm
                 raise _refused(header, f"CTYPE{number}{axis} = {text!r} is no kind of coordinate")
             others += [text.strip()] if text.strip() else []
             continue
-        kinds.append(match[1])
+        kinds.append(match[1].rstrip("-"))
         projections.add(match[2])
-        _check_reference(header, numbers, f"CRVAL{number}{axis}", match[1])
+        _check_reference(header, numbers, f"CRVAL{number}{axis}", kinds[-1])
     if unknown := [name for name in projections if not _PROJECTIONS.fullmatch(name)]:
         raise _refused(header, f"there is no projection {', '.join(sorted(unknown))}")
     if kinds and others:

@@ -29,7 +29,7 @@ class AcceptanceParameters(Parameters):
     level_tolerance: float = param(
         0.5,
         gt=0,
-        help="Flats of a lamp: allowed difference from the median level of the set, as part of it.",
+        help="Flats of a lamp: allowed difference from the level that most have, as part of it.",
     )
     deviation: float = param(
         6.0, gt=0, unit="sigma", help="Frames farther from the set in level or large-scale structure are left out."
@@ -122,12 +122,20 @@ def _by_level(levels, figures, p, has_light, is_lamp):
     if has_light and not is_lamp:  # the sky is as bright as it is
         return
     if has_light:
-        for index in np.flatnonzero(np.abs(levels - middle) > p.level_tolerance * middle):
-            yield int(index), f"level {levels[index]:.0f} is far from the median of the set, {middle:.0f}"
+        middle, together = _most_common(levels, p.level_tolerance)
+        for index in np.flatnonzero(~together):
+            yield int(index), f"level {levels[index]:.0f} is far from {middle:.0f}, near which most of the set are"
         return
     error = max(max(one.noise_of_cell for one in figures), mad_std(levels))
     for index in np.flatnonzero(np.abs(levels - middle) > p.deviation * error):
         yield int(index), f"level {levels[index]:.2f} is far from that of the set, {middle:.2f} ± {error:.2f}"
+
+
+def _most_common(levels: np.ndarray, tolerance: float) -> tuple[float, np.ndarray]:
+    """The level that most others are near to, the highest of several, and which of them (n,) bool those are."""
+    near = np.abs(levels[None, :] / levels[:, None] - 1) <= tolerance
+    best = max(range(len(levels)), key=lambda index: (near[index].sum(), levels[index]))
+    return float(levels[best]), near[best]
 
 
 def _by_structure(figures, p, has_light, skipped):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import least_squares
 
 from processing.algorithms.overscan import Amplifier
 from processing.algorithms.readout import LINEARITY
@@ -18,13 +19,14 @@ _BRIGHT, _ALIKE = 85.0, 0.03  # percentile of the cells that are used, and how f
 _ENTRIES = 65  # of the table, an amplifier
 _SAME_TIME = 1e-3  # relative difference of exposure times that are meant to be the same
 _FEWEST_LEVELS = 5
+_FLOOR = 2e-4  # relative scatter below which no flat is left out
 
 
 class LinearityParameters(Parameters):
     """How the curve is fitted."""
 
     degree: int = param(4, ge=1, le=8, help="Degree of the polynomial of the relative correction.")
-    drift_order: int = param(3, ge=0, le=5, help="Largest degree in time of the lamp, if repeated exposures tell it.")
+    drift_order: int = param(5, ge=0, le=8, help="Largest degree in time of the lamp, if repeated exposures tell it.")
     clip: float = param(5.0, gt=0, unit="sigma", help="Flats farther from the curve are left out.")
     max_level: float = param(0.97, gt=0, le=1, help="Levels above this part of the saturation level are left out.")
 
@@ -166,15 +168,21 @@ def _fit_one(measured, times, exposed, name, parameters):
         part = measured / top
         powers = np.stack([part**k for k in range(1, degree + 1)], axis=1)
         design = np.hstack([powers, -(exposed / np.where(measured > 0, measured, 1))[:, None]])
-        found = np.linalg.lstsq(design[used], -np.ones(used.sum()), rcond=None)[0]
+        found = _robust(design[used], -np.ones(used.sum()))
         off = (1 + powers @ found[:-1]) * measured / (found[-1] * exposed) - 1
-        spread = max(mad_std(off[used]), 1e-5)
+        spread = max(mad_std(off[used]), _FLOOR)
         keep = used & (np.abs(off) <= parameters.clip * spread)
         if np.array_equal(keep, used):
             break
         used = keep
     coefficients = np.concatenate([[1.0], found[:-1]])
     return lambda adu: np.polynomial.polynomial.polyval(np.asarray(adu) / top, coefficients), top, used, off
+
+
+def _robust(design: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Solve design × x = wanted, (n,) each, with little regard to rows that are far off."""
+    start = np.linalg.lstsq(design, wanted, rcond=None)[0]
+    return least_squares(lambda x: design @ x - wanted, start, lambda x: design, loss="cauchy", f_scale=_FLOOR).x
 
 
 def _groups(times: np.ndarray) -> np.ndarray:

@@ -31,8 +31,9 @@ def combine(stack, scales, weights, read_variance, shot, clip, takes_median, pai
 
     All four are (ny, nx): float32, float32, uint16 and float32. A frame is `scales` (n,) times fainter than what was
     read, whose variance is `read_variance` (ny, nx) plus `shot` (ny, nx) times its signal. Left out are values farther
-    than `clip` sigma from the median, sigma being that of this model or the scatter of the pixel, whichever is larger.
-    The rest is averaged with `weights` (n,), or its median taken. `pairs` (m, 2) is a sorting network of n values.
+    than `clip` sigma from the median, sigma being that of this model, or the scatter of a pixel that varies more than
+    twice as much. The rest is averaged with `weights` (n,), or its median taken. `pairs` (m, 2) is a sorting network
+    of n values. χ² is about the best mean of the model.
     """
     n, ny, nx = stack.shape
     mean, variance = np.zeros((ny, nx), np.float32), np.zeros((ny, nx), np.float32)
@@ -40,8 +41,8 @@ def combine(stack, scales, weights, read_variance, shot, clip, takes_median, pai
     ordered = np.empty((n, nx), np.float32)
     middle, spread = np.empty(nx, np.float32), np.empty(nx, np.float32)
     count, infinite = np.empty(nx, np.int64), np.float32(np.inf)
-    sums = np.empty((5, nx))
-    total, weight, power, square, kept = sums[0], sums[1], sums[2], sums[3], sums[4]
+    sums = np.empty((7, nx))
+    total, weight, power, kept, square, off_sum, inverse = sums[0], sums[1], sums[2], sums[3], sums[4], sums[5], sums[6]
     for y in range(ny):
         count[:] = 0
         for k in range(n):
@@ -64,7 +65,7 @@ def combine(stack, scales, weights, read_variance, shot, clip, takes_median, pai
                 signal = max(middle[x] * scale, np.float32(0))
                 model = (read_variance[y, x] + shot[y, x] * signal) / (scale * scale)
                 scatter = np.float32(1.4826) * spread[x]
-                sigma2 = max(model, scatter * scatter)
+                sigma2 = scatter * scatter if scatter * scatter > 4 * model else model
                 off = stack[k, y, x] - middle[x]
                 inside = w if off * off <= clip * clip * sigma2 else 0.0  # false for NaN
                 if inside > 0:
@@ -72,6 +73,8 @@ def combine(stack, scales, weights, read_variance, shot, clip, takes_median, pai
                     weight[x] += inside
                     power[x] += inside * inside * sigma2
                     square[x] += off * off / model
+                    off_sum[x] += off / model
+                    inverse[x] += 1 / model
                     kept[x] += 1.0
         for x in range(nx):
             if weight[x] > 0:
@@ -80,5 +83,5 @@ def combine(stack, scales, weights, read_variance, shot, clip, takes_median, pai
                 variance[y, x] = power[x] / (weight[x] * weight[x])
                 number[y, x] = kept[x]
                 if kept[x] > 1:
-                    chi2[y, x] = square[x] / (kept[x] - 1)
+                    chi2[y, x] = (square[x] - off_sum[x] * off_sum[x] / inverse[x]) / (kept[x] - 1)
     return mean, variance, number, chi2

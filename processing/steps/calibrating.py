@@ -28,7 +28,7 @@ from processing.steps.raw_stack import (
 )
 from products.models import Exposure, MasterBias, MasterDark, MasterFlat
 
-_LAMP = "dome"
+LAMP = "dome"
 
 
 class BiasMaking(Step):
@@ -88,7 +88,7 @@ class FlatMaking(Step):
 
     def run(self, raw: RawStack, corrections: Corrections) -> MasterFlat:
         p, light = self.parameters, light_of(raw.exposures)
-        kind = Kind("flat", over_its_median, in_electrons=True, has_light=True, is_lamp=light == _LAMP)
+        kind = Kind("flat", over_its_median, in_electrons=True, has_light=True, is_lamp=light == LAMP)
         with raw.store() as store:
             found = collect(raw, kind, corrections, p, store)
             master = self._combined(found, raw, light)
@@ -107,7 +107,7 @@ class FlatMaking(Step):
 
     def _combined(self, found: Collected, raw: RawStack, light: str) -> Master:
         p, noise, scales = self.parameters, found.noise(), found.used_scales()
-        if light == _LAMP:
+        if light == LAMP:
             return combine(found.store, found.used, scales, noise, p.stack)
         first = combine(found.store, found.used, scales, noise, p.stack, takes_median=True)
         with raw.store() as masked:
@@ -118,7 +118,7 @@ class FlatMaking(Step):
 
 def light_of(exposures: tuple[Exposure, ...]) -> str:
     """What lit flats: dome, twilight or sky. Exposures of the sky itself are sky flats; BadInput for a mixture."""
-    lights = {"sky" if row.kind == Exposure.Kind.SCIENCE else row.header.get("flat_type") or _LAMP for row in exposures}
+    lights = {"sky" if row.kind == Exposure.Kind.SCIENCE else row.header.get("flat_type") or LAMP for row in exposures}
     if len(lights) > 1:
         raise BadInput(what="the flats", reason=f"they are of several lights ({', '.join(sorted(lights))}); choose one")
     return lights.pop()
@@ -145,13 +145,15 @@ def _as_it_is(adu: np.ndarray, raw: RawSection, exposure: Exposure) -> Prepared:
 
 
 def _per_second(adu: np.ndarray, raw: RawSection, exposure: Exposure) -> Prepared:
-    return Prepared(adu / np.float32(exposure.exposure_time), exposure.exposure_time)
+    adu /= np.float32(exposure.exposure_time)
+    return Prepared(adu, exposure.exposure_time)
 
 
 def over_its_median(adu: np.ndarray, raw: RawSection, exposure: Exposure) -> Prepared:
     frame = electrons(adu, raw)
     level = own_level(frame, exposure)
-    return Prepared(frame / np.float32(level), level)
+    frame /= np.float32(level)
+    return Prepared(frame, level)
 
 
 def _no_dark(exposure: Exposure) -> str:

@@ -19,7 +19,7 @@ from processing.errors import BadInput, StepError, TooFewFrames
 from processing.instruments.base import RawSection
 from processing.parameters import Parameters, param
 from processing.step import Step
-from processing.steps.calibrating import over_its_median
+from processing.steps.calibrating import LAMP, light_of, over_its_median
 from processing.steps.raw_stack import (
     CalibratingParameters,
     Collected,
@@ -125,8 +125,8 @@ class LinearityMaking(Step):
         p, rejected = self.parameters, {}
         cells, exposures, amplifiers = [], [], ()
         for exposure, section, adu in corrected_frames(raw, corrections, rejected):
-            if exposure.exposure_time <= 0:
-                rejected[exposure.name] = "its exposure time is 0 s"
+            if exposure.exposure_time <= 0 or light_of((exposure,)) != LAMP:
+                rejected[exposure.name] = "it is not a flat of a lamp with an exposure time"
                 continue
             amplifiers = amplifiers or section.amplifiers
             read, full = as_read(section), p.curve.max_level

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from processing.algorithms.detrend import amplifier_plane
 from processing.algorithms.frame_quality import (
     AcceptanceParameters,
     Expected,
@@ -19,7 +18,7 @@ from processing.algorithms.frame_quality import (
     refused_among,
 )
 from processing.algorithms.master_stacking import FrameStore, Master, MasterStackParameters, MemoryStore, ReadNoise
-from processing.algorithms.overscan import Amplifier
+from processing.algorithms.overscan import Amplifier, trimmed_shape
 from processing.algorithms.readout import Exposed, Frames, RawCcd, correct_adu
 from processing.errors import BadInput, StepError, TooFewFrames
 from processing.instruments.base import RawSection
@@ -116,7 +115,7 @@ class Collected:
     @property
     def shape(self) -> tuple[int, int]:
         """(ny, nx) of the frames."""
-        return self.store.frame(0).shape
+        return trimmed_shape(self.amplifiers)
 
     def used_scales(self) -> list[float]:
         """Those of the frames that are used."""
@@ -235,8 +234,10 @@ def _in_electrons(figures: FrameFigures, scale: float) -> FrameFigures:
 
 
 def electrons(adu: np.ndarray, raw: RawSection) -> np.ndarray:
-    """Linear ADU (ny, nx) in electrons, by the gain of each amplifier."""
-    return adu * amplifier_plane(raw.amplifiers, adu.shape, "gain")
+    """Linear ADU (ny, nx) float32 in electrons, by the gain of each amplifier; `adu` itself is changed."""
+    for amplifier in raw.amplifiers:
+        adu[amplifier.target] *= np.float32(amplifier.gain)
+    return adu
 
 
 def own_level(frame: np.ndarray, exposure: Exposure) -> float:

@@ -43,10 +43,19 @@ class CalibratorFileAdmin(RowAdmin):
     """When a frame is valid may be changed; what it calibrates may not."""
 
     editable = ("calibrator_set", "flat_type", "valid_from", "valid_to")
-    list_display = ["__str__", "kind", "calibrator_set", "instrument", "section", "filter", "valid_from", "valid_to"]
-    list_filter = ["kind", "calibrator_set", "instrument", "filter"]
+    list_display = [
+        "__str__", "kind", "calibrator_set", "flat_type", "instrument", "section", "filter", "valid_from", "valid_to",
+        "is_superseded",
+    ]  # fmt: skip
+    list_filter = ["kind", "calibrator_set", "flat_type", "instrument", "filter"]
     search_fields = ["instrument", "section"]
+
     list_select_related = ["image__exposure", "data_file"]
+
+    @admin.display(description="superseded", boolean=True)
+    def is_superseded(self, row: CalibratorFile) -> bool:
+        """Whether another one is chosen in its place."""
+        return row.superseded_by_id is not None
 
 
 @admin.register(FakeSet)

@@ -129,17 +129,23 @@ class CalibratorSerializer(RowSerializer):
     n_frames = serializers.IntegerField(source="frames", allow_null=True, help_text="Raw frames in it.")
     n_used = serializers.IntegerField(source="used", allow_null=True, help_text="Images that it was applied to.")
     badness = serializers.SerializerMethodField(help_text="Of its frame or table: names of the bits that are set.")
+    quality = serializers.SerializerMethodField(help_text="Figures that say how good it is.")
 
     class Meta:
         model = CalibratorFile
         fields = [
             "id", "kind", "calibrator_set", "flat_type", "instrument", "section", "filter", "image", "data_file",
-            "valid_from", "valid_to", "n_frames", "n_used", "badness", "created_at",
+            "valid_from", "valid_to", "superseded_by", "n_frames", "n_used", "quality", "rejected", "badness",
+            "created_at",
         ]  # fmt: skip
+
+    def get_quality(self, row: CalibratorFile) -> dict[str, Any]:
+        """Single numbers and answers."""
+        return {key: value for key, value in row.quality.items() if isinstance(value, int | float | str)}
 
     def get_badness(self, row: CalibratorFile) -> list[str]:
         """Own and inherited."""
-        return (row.image or row.data_file).badness.names
+        return row.file.badness.names
 
 
 class CalibratorView(ReadView):

@@ -16,11 +16,19 @@ class CalibratorFilter(ArchiveFilter):
     instrument = TextFilter(label="instrument")
     section = TextFilter(label="CCD")
     filter = TextFilter(label="filter")
+    flat_type = ChoiceFilter(choices=CalibratorFile.FlatType.choices, label="light of a flat")
+    superseded = ChoiceFilter(
+        choices=[("no", "not superseded"), ("yes", "superseded")], method="given_up", label="superseded"
+    )
     valid_at = DateFilter(method="holding", label="valid at (date or MJD)")
 
     class Meta:
         model = CalibratorFile
         fields: list[str] = []
+
+    def given_up(self, rows: QuerySet, name: str, which: str) -> QuerySet:
+        """Those in whose place another one is, or the others."""
+        return rows.filter(superseded_by__isnull=which == "no")
 
     def holding(self, rows: QuerySet, name: str, mjd: float) -> QuerySet:
         """Those that hold at a date."""

@@ -21,6 +21,7 @@ class ImageFilter(ArchiveFilter):
     filter = TextFilter(label="filter")
     instrument = TextFilter(label="instrument")
     target = TextFilter(label="target")
+    calibrator = django_filters.UUIDFilter("calibrators", label="id of a calibrator that was applied")
     start = DateFilter("mjd", lookup_expr="gte", label="from (date or MJD)")
     end = DateFilter("mjd", lookup_expr="lt", label="to", ends=True)
     position = PositionFilter(method="covering", label="covers the position (RA Dec, or a name)")

@@ -92,5 +92,10 @@ class CalibratorFile(Identified):
             ),
         ]
 
+    @property
+    def file(self) -> FileProduct:
+        """The frame or the table."""
+        return self.image or self.data_file
+
     def __str__(self) -> str:
         return " ".join(filter(None, [self.instrument, self.section, self.filter, self.kind]))

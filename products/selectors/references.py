@@ -42,11 +42,16 @@ def calibrators() -> QuerySet[CalibratorFile]:
 
 def successors(row: CalibratorFile) -> QuerySet[CalibratorFile]:
     """Calibrators made later for the same CCD, which are chosen instead wherever both hold; newest first."""
-    same = {name: getattr(row, name) for name in ("kind", "calibrator_set", "instrument", "section", "filter")}
+    names = ("kind", "calibrator_set", "instrument", "section", "filter", "flat_type")
+    same = {name: getattr(row, name) for name in names}
     rows = CalibratorFile.objects.filter(created_at__gt=row.created_at, **same)
+    if row.calibrator_set == CalibratorFile.Set.NIGHTLY:  # those of later nights take the place of none
+        rows = rows.filter(valid_from=row.valid_from)
     if row.valid_from is not None:
         rows = rows.filter(Q(valid_to=None) | Q(valid_to__gte=row.valid_from))
     if row.valid_to is not None:
         rows = rows.filter(Q(valid_from=None) | Q(valid_from__lte=row.valid_to))
-    good = Q(image__badness_own=0, image__badness_upstream=0, image__provenance__is_bad=False)
-    return rows.filter(good).order_by("-created_at")
+    good = Q(image__badness_own=0, image__badness_upstream=0, image__provenance__is_bad=False) | Q(
+        data_file__badness_own=0, data_file__badness_upstream=0, data_file__provenance__is_bad=False
+    )
+    return rows.filter(good, superseded_by=None).order_by("-created_at")

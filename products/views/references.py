@@ -1,4 +1,4 @@
-"""References, the sets that hold them, and calibrators."""
+"""References, and the sets that hold them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
-from products.errors import ArchiveError
-from products.figures import pixel_figures
-from products.filters.calibrators import CalibratorFilter
 from products.filters.references import ReferenceFilter
 from products.models import Image, Provenance, Reference, RefSet, ZeroPoint
 from products.selectors import references as selector
@@ -22,10 +19,6 @@ REFERENCE_SORTS = {
     "made": "created_at", "instrument": "instrument", "filter": "filter", "section": "section", "target": "target",
     "seeing": "seeing", "limit": "limit", "images": "n_images", "differences": "n_differences", "ra": "ra",
     "dec": "dec",
-}  # fmt: skip
-CALIBRATOR_SORTS = {
-    "made": "created_at", "kind": "kind", "set": "calibrator_set", "instrument": "instrument", "section": "section",
-    "filter": "filter", "from": "valid_from", "to": "valid_to", "frames": "frames", "used": "used",
 }  # fmt: skip
 LISTED = 50  # images that used something, on its page
 
@@ -82,38 +75,3 @@ def reference(request: HttpRequest, key: UUID) -> HttpResponse:
         "used_by": list(differences.defer("wcs", "quality", "corners").order_by("-mjd")[:LISTED]),
     }
     return render(request, "products/reference.html", context)
-
-
-@require_safe
-def calibrator_list(request: HttpRequest) -> HttpResponse:
-    """Calibrators that fit."""
-    filters = CalibratorFilter(request.GET, selector.calibrators(), request=request)
-    rows, sort = sorted_by(filters.qs, request.GET.get("sort", ""), CALIBRATOR_SORTS)
-    context = {"filters": filters, "sort": sort, "page": page_of(request, rows, 50)}
-    return render(request, "products/calibrators.html", context)
-
-
-@require_safe
-def calibrator(request: HttpRequest, key: UUID) -> HttpResponse:
-    """One calibrator: its picture and figures, when it holds, what it was made of and what used it."""
-    found = get_object_or_404(
-        selector.calibrators().select_related("image__provenance", "data_file__provenance"), pk=key
-    )
-    image, figures, trouble = found.image, {}, ""
-    if image is not None:
-        try:
-            figures = pixel_figures(image.as_kind())
-        except (ArchiveError, OSError) as error:
-            trouble = str(error)
-    used_by = found.images.select_related("exposure").defer("wcs", "quality", "corners")
-    context = {
-        "calibrator": found,
-        "image": image,
-        "file": image or found.data_file,
-        "figures": figures,
-        "trouble": trouble,
-        "raw": list(image.raw_exposures.order_by("mjd").defer("header")[:LISTED]) if image else [],
-        "used_by": list(used_by.order_by("-mjd")[:LISTED]),
-        "successors": list(selector.successors(found)[:10]),
-    }
-    return render(request, "products/calibrator.html", context)
