@@ -238,4 +238,6 @@ def _end(exit_code: int | None) -> str:
         hint = " (often too little memory: use fewer --numprocs)"
     elif name in ("SIGABRT", "SIGBUS", "SIGFPE", "SIGSEGV"):
         hint = " (often a damaged raw file: fetch it again)"
+    elif name == "SIGXCPU":
+        hint = " (it took more CPU time than SEECHANGE_CCD_CPU allows)"
     return f"the process was killed by {name}{hint}"

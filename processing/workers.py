@@ -127,6 +127,7 @@ def _stop(children: Sequence[_Child]) -> None:
 
 
 def _work(pipe: Connection, exposure_id: Any, section: str, settings: Any, report_id: uuid.UUID) -> None:
+    from processing.allowance import keep_within_allowance
     from processing.exposures import process_section
     from products.models import Exposure
 
@@ -134,6 +135,7 @@ def _work(pipe: Connection, exposure_id: Any, section: str, settings: Any, repor
         with contextlib.suppress(OSError):  # nobody listens any more: the thread below ends this process
             pipe.send(step)
 
+    keep_within_allowance()
     _interruptible()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:

@@ -18,6 +18,8 @@ SEECHANGE_KAFKA = env.kafka()
 SEECHANGE_INCOMING = [folder for folder in env.text("SEECHANGE_INCOMING").split(":") if folder]
 SEECHANGE_CONDUCTOR = env.text("SEECHANGE_CONDUCTOR", "http://127.0.0.1:8000")  # what launchers ask for exposures
 SEECHANGE_CLAIM_TOKEN = env.text("SEECHANGE_CLAIM_TOKEN")
+SEECHANGE_CCD_MEMORY = env.integer("SEECHANGE_CCD_MEMORY", 16)  # GB that the process of one CCD may use; 0: any
+SEECHANGE_CCD_CPU = env.integer("SEECHANGE_CCD_CPU", 3600)  # seconds of CPU time; 0: any
 
 DEBUG = env.boolean("DEBUG", True)
 SECRET_KEY = env.kept_secret("SECRET_KEY", SEECHANGE_DATA / "secret_key")

@@ -296,6 +296,12 @@ for name, value in (
 case("no ZTILE2", Code.BAD_STRUCTURE, lambda: without(compressed(), "ZTILE2"))
 case("ZNAXIS1 = 4294967296", Code.TOO_MANY_PIXELS, lambda: changed(compressed(), "ZNAXIS1", 4294967296))
 case("more tiles than there are", Code.BAD_COMPRESSION, lambda: changed(compressed(), "ZNAXIS2", 4000))
+case(
+    "more tiles than a reader has patience for",
+    Code.TOO_MANY_PIXELS,
+    compressed,
+    rules=AdmissionRules(limits=Limits(max_tiles=3)),
+)
 case("fewer tiles than there are", Code.BAD_COMPRESSION, lambda: changed(compressed(), "ZTILE2", 20))
 case("BLOCKSIZE = 0", Code.BAD_COMPRESSION, lambda: changed(compressed(), "ZVAL1", 0))
 case("BYTEPIX = 3", Code.BAD_COMPRESSION, lambda: changed(compressed(), "ZVAL2", 3))
