@@ -57,12 +57,15 @@ def ingest(path: Path, instrument: Instrument) -> Exposure:
     where a known file would be read differently now: what was made of it rests on what was read before.
     """
     path = Path(path)
-    admitted = instrument.admit(path)
+    oddities = [str(oddity) for oddity in instrument.admit(path).warnings]
     facts = instrument.read_exposure(path)
+    for role, beside in facts.companions.items():
+        found = instrument.admit(beside, is_companion=True)
+        oddities += [f"{role}: {oddity}" for oddity in found.warnings]
     _refuse_implausible(facts, path)
-    if admitted.warnings:
-        facts.header["admission"] = [str(oddity) for oddity in admitted.warnings]
-        log.warning("%s was let in with warnings: %s", path.name, "; ".join(facts.header["admission"]))
+    if oddities:
+        facts.header["admission"] = oddities
+        log.warning("%s was let in with warnings: %s", path.name, "; ".join(oddities))
     process, version = ACQUISITION
     provenance = keep_one(process, version, {"instrument": instrument.name})
     known = Exposure.objects.filter(instrument=instrument.name, name=facts.name, provenance=provenance)
