@@ -124,7 +124,7 @@ for kind in ("plain", "extensions", "rice", "tables"):
         )
 case("only a header of a picture", Code.TRUNCATED, lambda: plain()[:2880])
 case("a header without END", Code.NO_END, lambda: plain()[:2880].replace(b"END     ", b"        "))
-case("END with a value", Code.NO_END, lambda: plain()[:2880].replace(b"END     ", b"END   = "))
+case("END with a value", Code.BAD_STRUCTURE, lambda: plain()[:2880].replace(b"END     ", b"END   = "))
 case("an END that is cut", Code.NO_END, lambda: plain()[:2880].replace(b"END     ", b"EN      "))
 
 # Structure ---------------------------------------------------------------------------------------------------
@@ -166,6 +166,35 @@ case("30,000 cards", Code.TOO_MANY_CARDS, lambda: put(plain(), *[card("GAIN", 1)
 case("150,000 cards in 10 headers", Code.TOO_MANY_CARDS, lambda: _many(10, [card("GAIN", 1)] * 15_000))
 case("1000 HDUs", Code.TOO_MANY_HDUS, lambda: _many(1000, []))
 case("150 HDUs", OK, lambda: _many(150, []))
+for name, text in (
+    ("naxis1", b"naxis1  =           4294967296"), ("NAXIS1 too far to the left", b"NAXIS1= 4294967296"),
+    ("NAXIS1 behind a blank", b" NAXIS1 =           4294967296"), ("HIERARCH NAXIS1", b"HIERARCH NAXIS1 = 4294967296"),
+    ("bzero", b"bzero   =                  NaN"), ("HIERARCH bzero", b"HIERARCH bzero = NaN"),
+):  # fmt: skip
+    case(f"{name} as Astropy reads it", Code.BAD_STRUCTURE, lambda text=text: put(plain(), text.ljust(80)))
+case("a_order as Astropy reads it", Code.BAD_WCS, lambda: put(plain(), card("a_order", 9000)))
+case("A_ORDER twice", Code.BAD_WCS, lambda: put(plain(), card("A_ORDER", 3), card("A_ORDER", 9000)))
+case("A_ORDER without a blank", Code.BAD_WCS, lambda: put(plain(), b"A_ORDER =9000".ljust(80)))
+case("CRVAL1 twice", Code.BAD_WCS, lambda: put(plain(), card("CRVAL1", "NaN")))
+case("HIERARCH A_ORDER", Code.BAD_WCS, lambda: put(plain(), b"HIERARCH A_ORDER = 9000".ljust(80)))
+case("a long HIERARCH keyword", OK, lambda: put(plain(), b"HIERARCH ESO DET WIN1 NX = 2048 / pixels".ljust(80)))
+case(
+    "NAXIS2 behind END", Code.BAD_STRUCTURE, lambda: put(plain())[:2800] + card("NAXIS2", 10**12) + put(plain())[2880:]
+)
+case("END and a stroke", Code.BAD_STRUCTURE, lambda: plain()[:2880].replace(b"END     ", b"END  /  "))
+case("a zero behind END", Code.BAD_STRUCTURE, lambda: plain().replace(b"END     ", b"END\0    ", 1))
+case("a TFORM of two cards", Code.BAD_STRUCTURE, lambda: _continued("TFORM3", "'PJ&'", b"CONTINUE  '(5)'"))
+case("a comment of two cards", OK, lambda: put(plain(), card("OBSERVER", "'Tycho&'"), b"CONTINUE  ' Brahe'".ljust(80)))
+
+
+def _continued(keyword: str, value: str, more: bytes) -> bytes:
+    """The tables with one card made two."""
+    content = changed(tables(), keyword, value)
+    place = content.index(card(keyword, value)) + 80
+    end = content.index(b"END".ljust(80), place)
+    return content[:place] + more.ljust(80) + content[place : end + 80] + content[end + 160 :]
+
+
 for name, value in (("BSCALE", "NaN"), ("BSCALE", 0), ("BZERO", "inf"), ("BZERO", "1E400"), ("BZERO", "'x'")):
     case(f"{name} = {value}", Code.BAD_SCALING, lambda name=name, value=value: put(plain(), card(name, value)))
 case("BLANK = 1.5", Code.BAD_STRUCTURE, lambda: put(plain(), card("BLANK", 1.5)))
@@ -296,6 +325,12 @@ for name, value in (
 case("no ZTILE2", Code.BAD_STRUCTURE, lambda: without(compressed(), "ZTILE2"))
 case("ZNAXIS1 = 4294967296", Code.TOO_MANY_PIXELS, lambda: changed(compressed(), "ZNAXIS1", 4294967296))
 case("more tiles than there are", Code.BAD_COMPRESSION, lambda: changed(compressed(), "ZNAXIS2", 4000))
+case(
+    "more tiles than a reader has patience for",
+    Code.TOO_MANY_PIXELS,
+    compressed,
+    rules=AdmissionRules(limits=Limits(max_tiles=3)),
+)
 case("fewer tiles than there are", Code.BAD_COMPRESSION, lambda: changed(compressed(), "ZTILE2", 20))
 case("BLOCKSIZE = 0", Code.BAD_COMPRESSION, lambda: changed(compressed(), "ZVAL1", 0))
 case("BYTEPIX = 3", Code.BAD_COMPRESSION, lambda: changed(compressed(), "ZVAL2", 3))

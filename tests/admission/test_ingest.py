@@ -83,10 +83,18 @@ def test_a_companion_is_looked_through_too(role, tmp_path):
     assert list(ingest(path, GOOD).companions) == [role]
 
 
-def test_the_gains_of_an_sdss_frame_are_looked_through_too(tmp_path):
+@pytest.mark.parametrize("name", ["psField-006377-4-0399.fit", "fpM-006377-r4-0399.fit"])
+def test_the_gains_and_masks_of_an_sdss_frame_are_looked_through_too(name, tmp_path):
     path = sdss_file(tmp_path / "fpC-006377-r4-0399.fit")
-    file(tmp_path, CASES["arrays that lie on one another"].make(), "psField-006377-4-0399.fit")
-    assert refused(path, Instrument.member("sdss")()).code is Code.BAD_HEAP
+    beside = file(tmp_path, CASES["arrays that lie on one another"].make(), name)
+    error = refused(path, Instrument.member("sdss")())
+    assert (error.code, error.path) == (Code.BAD_HEAP, str(beside))
+
+
+def test_what_is_odd_in_a_companion_is_told_with_its_role(tmp_path):
+    path = file(tmp_path, plain())
+    file(tmp_path, written(fits.PrimaryHDU(noise(np.float32))) + bytes(10), "field_1.weight.fits")
+    assert ingest(path, GOOD).header["admission"] == ["weight: 10 bytes follow the last extension [trailing-bytes]"]
 
 
 def test_a_place_that_is_told_makes_a_wrong_one_in_the_header_a_warning(tmp_path):

@@ -171,6 +171,15 @@ def test_a_file_that_kills_the_process_that_unpacks_it_fails_alone(night, tmp_pa
     assert second.error_type not in ("", "Killed")
 
 
+def test_a_ccd_that_takes_more_time_than_it_is_allowed_is_stopped_and_says_so(night):
+    name = late().name
+    done = night.manage("process_exposure", name, "--sections", "N1", "--numprocs", "1", SEECHANGE_CCD_CPU="1")
+    assert done.returncode == 1
+    report = Report.objects.get(exposure=late(), section="N1")
+    assert report.error_type == "Killed" and "SIGXCPU" in report.error_message
+    assert "SEECHANGE_CCD_CPU" in report.error_message and recorded() == stored()
+
+
 @pytest.mark.parametrize("case", ["missing", "not migrated", "no database", "no folder"])
 def test_a_command_says_in_one_line_what_to_do(case, night, tmp_path):
     environment, what = {
