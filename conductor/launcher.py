@@ -21,10 +21,12 @@ from django.conf import settings
 
 from conductor.client import FIRST_PAUSE, Client, ClientError, Conflict, Gone, Lost, NotAllowed, Refused, Unreachable
 from conductor.holding import Claim
-from processing.errors import Interrupted, is_passing
+from processing.admission.quarantine import put_away
+from processing.errors import BadExposureFile, Interrupted, is_passing
 from processing.exposures import RunSettings, ingest, process_exposure, sections_of
 from processing.instruments.base import Instrument
 from processing.reporting import expected
+from products.errors import ArchiveError
 from products.models import Exposure, Report
 
 log = logging.getLogger(__name__)
@@ -239,8 +241,20 @@ class Launcher:
         folder.mkdir(parents=True, exist_ok=True)
         try:
             return ingest(instrument.fetch(known["identifier"], known["params"], folder), instrument)
+        except BadExposureFile as error:
+            self._keep_apart(folder, error)
+            raise
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _keep_apart(self, folder: Path, error: BadExposureFile) -> None:
+        """Put a file that was fetched and not let in into quarantine; one that lies elsewhere belongs to others."""
+        path = Path(error.path)
+        try:
+            if path.is_file() and path.resolve().is_relative_to(folder.resolve()):
+                self._say(f"{path.name} was put into quarantine: {put_away(path, error)}")
+        except (OSError, ValueError, ArchiveError) as failed:
+            self._say(f"{path.name} could not be put into quarantine: {failed}")
 
 
 def ending(report: Report) -> str:

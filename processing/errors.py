@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from processing.admission.codes import Code
 from products.errors import CannotWrite, DamagedFile, DiskFull, MissingFile
 
 
@@ -29,6 +30,27 @@ def _rebuild(cls: type[StepError], details: dict) -> StepError:
 
 class BadInput(StepError):
     message = "{what}: {reason}"
+
+
+class BadExposureFile(BadInput):
+    """A file from outside that is not let in, or pixels that are no picture of the sky; `code` is of a closed list.
+
+    `detail` is shortened to 200 printable characters: it may quote the file.
+    """
+
+    message = "{what}: {detail} [{code}]; {advice}"
+
+    def __init__(self, code: Code, detail: str, path: str = "") -> None:
+        self.code, self.detail, self.path = Code(code), _printable(detail)[:200], path
+        what = _printable(path) or "the file"
+        super().__init__(what=what, code=self.code.value, detail=self.detail, advice=self.code.advice)
+
+    def __reduce__(self):
+        return (BadExposureFile, (self.code, self.detail, self.path))
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 class NotEnoughStars(StepError):
@@ -64,6 +86,17 @@ class EmptyCatalog(StepError):
 
 class MissingCalibrator(StepError):
     message = "no {kind} frame for {instrument} {section} {filter} on MJD {mjd:.2f}: {hint}"
+
+
+class TooFewFrames(BadInput):
+    """Frames for a master frame of which too many could not be used; `rejected` has the reason for each."""
+
+    message = "{used} usable {kind} frames: at least {needed} are needed{because}"
+
+    def __init__(self, **details: object) -> None:
+        rejected = details.get("rejected") or {}
+        shown = "; ".join(f"{name}: {reason}" for name, reason in list(rejected.items())[:20])
+        super().__init__(**{"because": f"; not used: {shown}" if shown else "", **details})
 
 
 class BadPixels(StepError):

@@ -53,11 +53,17 @@ class RunSettings:
 def ingest(path: Path, instrument: Instrument) -> Exposure:
     """The row of a raw exposure; its files are taken into the data folder. The same file again gives the same row.
 
-    BadInput where a known file would be read differently now: what was made of it rests on what was read before.
+    The admission guard looks at the file, and at those that come beside it, before anything else reads them:
+    BadExposureFile has a code from a closed list. What it tolerated is in the header of the row. BadInput
+    where a known file would be read differently now: what was made of it rests on what was read before.
     """
     path = Path(path)
+    admitted = instrument.admit(path)
     facts = instrument.read_exposure(path)
     _refuse_implausible(facts, path)
+    if admitted.warnings:
+        facts.header["admission"] = [str(oddity) for oddity in admitted.warnings]
+        log.warning("%s was let in with warnings: %s", path.name, "; ".join(facts.header["admission"]))
     process, version = ACQUISITION
     provenance = keep_one(process, version, {"instrument": instrument.name})
     known = Exposure.objects.filter(instrument=instrument.name, name=facts.name, provenance=provenance)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from processing.steps.alerting import Alerting
 from processing.steps.astrocal import AstroCal
-from processing.steps.calibrating import BiasMaking, FlatMaking
+from processing.steps.calibrating import BiasMaking, DarkMaking, FlatMaking
+from processing.steps.calibrating_detector import BadPixelMaking, CrosstalkMeasuring, LinearityMaking
+from processing.steps.calibrating_sky import FringeMaking, IlluminationMaking
 from processing.steps.coaddition import Coaddition
 from processing.steps.cutting import Cutting
 from processing.steps.detection import Detection
@@ -33,5 +35,14 @@ SCIENCE = (
 )
 COADD = (Coaddition, Extraction, AstroCal, PhotoCal)
 FAKES = (FakeInjection, Subtraction, Detection, Cutting, Measuring, Scoring, FakeAnalyzing)
-CALIBRATION = (BiasMaking, FlatMaking)
+CALIBRATION = (
+    BiasMaking,
+    DarkMaking,
+    FlatMaking,
+    FringeMaking,
+    IlluminationMaking,
+    BadPixelMaking,
+    LinearityMaking,
+    CrosstalkMeasuring,
+)
 STEPS = tuple(dict.fromkeys((*CALIBRATION, *SCIENCE, *COADD, *FAKES)))

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from processing.admission.codes import Code
 from processing.algorithms.readout import Frames, RawCcd
 from processing.algorithms.sky import apply_proper_motion
-from processing.calibrator_choice import calibrator
+from processing.calibrator_choice import calibrator, contents
 from processing.datastore import DataStore
-from processing.errors import BadInput, EmptyCatalog
+from processing.errors import BadExposureFile, EmptyCatalog
 from processing.instruments.base import Instrument, RawSection
 from processing.sensor_sections import read_raw
 from processing.star_catalogs import keep_excerpt
@@ -32,6 +33,9 @@ from products.models import (
     ZeroPoint,
 )
 from products.pixel_flags import PixelFlag
+
+_LEAST_FINITE = 0.5  # of the pixels of a CCD
+_ABSURD = 1e12  # ADU
 
 
 @dataclass(frozen=True)
@@ -125,15 +129,24 @@ def raw_section(data: DataStore, step: Step) -> RawSection:
     """The raw pixels of the CCD."""
     exposure = data[Exposure]
     raw = read_raw(exposure, data.section)
-    _refuse_empty(raw, f"{exposure.name} {data.section}")
+    _refuse_unusable(raw, f"{exposure.name} {data.section}")
     return raw
 
 
-def _refuse_empty(raw: RawSection, what: str) -> None:
+def _refuse_unusable(raw: RawSection, what: str) -> None:
+    """BadExposureFile for pixels that are no picture of anything."""
+    data = raw.data
+    finite = 1.0 if data.dtype.kind in "biu" or not data.size else float(np.isfinite(data).mean())
     if raw.flags is not None and (raw.flags & int(PixelFlag.BAD)).all():
-        raise BadInput(what=what, reason="no pixel of it has a usable value; is it the right file?")
-    if raw.data.size == 0 or raw.data.min() == raw.data.max():
-        raise BadInput(what=what, reason=f"every pixel has the value {raw.data.flat[0]:g}; is it the right file?")
+        finite = 0.0
+    if data.size == 0 or finite < _LEAST_FINITE:
+        few = f"{finite:.0%} of its pixels have" if finite else "no pixel of it has"
+        raise BadExposureFile(Code.NO_VALUES, f"{few} a usable value", what)
+    low, high = float(np.nanmin(data)), float(np.nanmax(data))
+    if low == high:
+        raise BadExposureFile(Code.CONSTANT, f"every pixel has the value {low:g}", what)
+    if max(high, -low) >= _ABSURD:
+        raise BadExposureFile(Code.ABSURD_VALUES, f"its pixels go from {low:g} to {high:g}", what)
 
 
 @provides(Calibrators)
@@ -148,20 +161,13 @@ def calibrators(data: DataStore, step: Step) -> Calibrators:
         for kind in corrections
         if kind in CalibratorFile.Kind.values
     }
-    frames = Frames(**{kind: _contents(file) for kind, file in files.items()})
+    frames = Frames(**{kind: contents(file) for kind, file in files.items()})
     neighbours = {}
     if frames.crosstalk is not None:
         for name in sorted(set(map(str, frames.crosstalk["source_section"])) - {"", data.section}):
             raw = read_raw(exposure, name)
             neighbours[name] = RawCcd(raw.data, raw.amplifiers)
     return Calibrators(frames, corrections, tuple(files.values()), neighbours)
-
-
-def _contents(file: CalibratorFile) -> np.ndarray:
-    """The plane or table that a calibrator consists of."""
-    if file.data_file_id:
-        return file.data_file.table
-    return file.image.flags if file.kind == CalibratorFile.Kind.BAD_PIXELS else file.image.data
 
 
 @provides(StarCatalog)

@@ -13,8 +13,8 @@ from processing.pipelines import CALIBRATION, COADD, FAKES, SCIENCE
 from processing.plugins import Plugin
 from processing.providers import CoaddInputs, provided
 from processing.step import Lookup, Step
-from processing.steps.calibrating import BiasFrame, RawStack
 from processing.steps.fakeanalysis import FakeRun
+from processing.steps.raw_stack import Corrections, RawStack
 from products.models import Exposure
 
 # What each pipeline begins with. Fakes begin with everything that the science pipeline made.
@@ -23,7 +23,7 @@ PIPELINES: dict[str, tuple[Sequence[type[Step]], Sequence[type]]] = {
     "SCIENCE": (SCIENCE, (Exposure,)),
     "COADD": (COADD, (CoaddInputs,)),
     "FAKES": (FAKES, (Exposure, *SCIENCE_PRODUCTS, FakeRun)),
-    "CALIBRATION": (CALIBRATION, (RawStack, BiasFrame)),
+    "CALIBRATION": (CALIBRATION, (RawStack, Corrections)),
 }
 
 

@@ -138,7 +138,7 @@ def _work(pipe: Connection, exposure_id: Any, section: str, settings: Any, repor
             pipe.send(step)
 
     _interruptible()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     try:
         exposure = Exposure.objects.get(pk=exposure_id)
         process_section(exposure, section, settings, progress=tell, report_id=report_id)
@@ -173,7 +173,8 @@ def _not_swallowed(ignored: Any) -> None:
         sys.__unraisablehook__(ignored)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """Wait until the parent is gone, and go too."""
     wait([multiprocessing.parent_process().sentinel])
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(GRACE)

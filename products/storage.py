@@ -41,6 +41,11 @@ def archive_path(key: str) -> Path | None:
     return _inside(archive, key) if archive else None
 
 
+def quarantine_path(key: str) -> Path:
+    """Where the file `key` is among those that were not let in; a key that leads out is refused."""
+    return _inside(Path(settings.SEECHANGE_DATA) / "quarantine", key)
+
+
 def _inside(folder: Path, key: str) -> Path:
     folder = folder.resolve()
     path = folder if "\0" in key else (folder / key).resolve()

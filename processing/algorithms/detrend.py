@@ -9,7 +9,6 @@ import numpy as np
 
 from processing.algorithms.overscan import Amplifier
 from processing.algorithms.readout import Frames
-from processing.errors import BadInput
 
 _SQUARE_3, _SQUARE_5 = np.full(3, 1), np.full(5, 2)  # half-widths of the rows of the two kernels
 _DEAD = 0.2  # response, as part of that of the CCD, below which a pixel of the flat is a defect
@@ -121,12 +120,3 @@ def _saturation_flags(adu: np.ndarray, full: np.ndarray, which: np.ndarray, bits
     spilt = paint_discs(along_columns(core, at_least(adu, np.float32(_BLEED) * full, which)), _SQUARE_3)
     flags[spilt & ~saturated] |= bits.bleed
     return flags
-
-
-def normalise_flat(flat: np.ndarray, amplifiers: Sequence[Amplifier]) -> np.ndarray:
-    """A flat frame in electrons over its median, (ny, nx) float32: amplifiers of any gain meet without a step."""
-    electrons = flat * amplifier_plane(amplifiers, flat.shape, "gain")
-    level = float(np.median(electrons))
-    if not level > 0:
-        raise BadInput(what="a flat frame", reason=f"its median is {level:.1f} electrons above the bias")
-    return (electrons / level).astype(np.float32)

@@ -1,8 +1,8 @@
-"""Combine frames: clipped means for master frames, and weighted coadds that leave out what only a few frames show."""
+"""Combine images: weighted coadds that leave out what only a few of them show."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,10 +21,9 @@ _EIGHT = np.ones((3, 3), bool)
 class StackParameters(Parameters):
     """How frames are combined."""
 
-    clip: float = param(3.0, gt=0, unit="sigma", help="Master frames: values farther from the median are left out.")
-    artefact: float = param(5.0, gt=0, unit="sigma", help="Coadds: deviation from the median of what few frames show.")
+    artefact: float = param(5.0, gt=0, unit="sigma", help="Deviation from the median of what few frames show.")
     sharpness: float = param(
-        0.7, ge=0, help="Coadds: deviation allowed on top, as part of the local contrast: the seeing of frames differs."
+        0.7, ge=0, help="Deviation allowed on top, as part of the local contrast: the seeing of frames differs."
     )
     block: int = param(256, ge=1, unit="px", critical=False, help="Rows combined at once: bounds the memory.")
 
@@ -46,23 +45,6 @@ class Coadd:
     variance: np.ndarray  # (ny, nx) float32; 0 where no frame is usable
     mask: np.ndarray  # (ny, nx) bool, True where no frame is usable
     n_frames: np.ndarray  # (ny, nx) uint16, frames that entered each pixel
-
-
-def clipped_mean_stack(frames: Iterable[np.ndarray], parameters: StackParameters | None = None) -> np.ndarray:
-    """Mean of the values within `clip` sigma of the median of each pixel; (ny, nx) float32.
-
-    Sigma is the scatter of the pixel, or of its rows where that is larger: a few values do not tell their own scatter.
-    Raises BadInput when there is no frame or their shapes differ.
-    """
-    parameters = parameters or StackParameters()
-    planes = [np.asarray(frame, np.float32) for frame in frames]
-    shape = _common_shape([plane.shape for plane in planes])
-    mean = np.empty(shape, np.float32)
-    for rows, block, median, spread in _blocks(planes, parameters.block):
-        sigma = np.maximum(spread, np.median(spread)) * _small_sample(len(planes))
-        keep = np.abs(block - median) <= parameters.clip * sigma
-        mean[rows] = np.sum(block, axis=0, where=keep) / np.maximum(keep.sum(axis=0), 1)
-    return mean
 
 
 def coadd(frames: Sequence[Frame], parameters: StackParameters | None = None) -> Coadd:
@@ -148,12 +130,6 @@ def _with_wings(seeds: np.ndarray, wings: np.ndarray) -> np.ndarray:
     if not seeds.any():
         return seeds
     return seeds | (ndimage.binary_dilation(seeds, _EIGHT) & wings)
-
-
-def _small_sample(count: int) -> float:
-    """What the MAD of a few normal values must be multiplied by (Croux & Rousseeuw 1992)."""
-    few = {2: 1.196, 3: 1.495, 4: 1.363, 5: 1.206, 6: 1.200, 7: 1.140, 8: 1.129, 9: 1.107}
-    return few.get(count, count / (count - 0.8))
 
 
 def _blocks(planes: list[np.ndarray], size: int) -> Iterator[tuple[slice, np.ndarray, np.ndarray, np.ndarray]]:

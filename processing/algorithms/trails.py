@@ -19,6 +19,8 @@ _SURROUNDINGS = 15  # blocks whose mean is taken off: gradients, haloes and step
 _REACH = 24  # px to either side of the line in which a trail is traced
 _PIECE = 64  # px along the line that are looked at together
 _TELLING = 3.0  # σ of a piece: from here on the trail is in it
+_FAINTEST = 0.5  # noise of a pixel: what is fainter in its middle is no trail that could be told from uneven rows
+_MEDIAN_COSTS = 1.2533  # error of a median over that of a mean
 _MOST = 8  # trails in one image
 
 
@@ -126,19 +128,25 @@ def _traced(data: np.ndarray, weight: np.ndarray, angle: float, distance: float,
     is_there, _ = _where_it_is(profiles, errors)
     if np.count_nonzero(is_there) * _PIECE < p.shortest:
         return None
+    profile, noise = _mean_profile(profiles, errors, is_there)
+    if profile.max() < _FAINTEST * noise:
+        return None
     first, last = np.flatnonzero(is_there)[[0, -1]]
     start, stop = float(places[first] - _PIECE), float(places[last] + _PIECE)
-    return Trail(float(angle), float(distance), start, stop, _half_width(profiles, errors, is_there, p))
+    least = max(p.edge * noise, 3 * noise / np.sqrt(_PIECE * np.count_nonzero(is_there)))
+    return Trail(float(angle), float(distance), start, stop, _half_width(profile > least))
 
 
 def _where_it_is(profiles: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Which pieces (n,) show a trail, and where across it, px from the line."""
     smooth = ndimage.uniform_filter1d(profiles, 5, axis=1, mode="nearest")
     peaks = smooth.argmax(axis=1)
-    height = smooth.max(axis=1) - np.median(profiles, axis=1)
-    error = errors / np.sqrt(5)
-    usual = np.median(peaks[height > _TELLING * error]) if (height > _TELLING * error).any() else 0
-    return (height > _TELLING * error) & (np.abs(peaks - usual) <= _REACH // 2), peaks - _REACH
+    middle = np.median(smooth, axis=1)
+    # Rows or columns of uneven level are lines too: the trail must stand out among its neighbours, not only in noise.
+    unevenness = 1.4826 * np.median(np.abs(smooth - middle[:, None]), axis=1)
+    telling = smooth.max(axis=1) - middle > _TELLING * np.maximum(errors / np.sqrt(5), unevenness)
+    usual = np.median(peaks[telling]) if telling.any() else 0
+    return telling & (np.abs(peaks - usual) <= _REACH // 2), peaks - _REACH
 
 
 def _robust_line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
@@ -153,13 +161,15 @@ def _robust_line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     return float(slope), float(offset)
 
 
-def _half_width(profiles: np.ndarray, errors: np.ndarray, is_there: np.ndarray, p: TrailParameters) -> float:
-    """How far from its middle the mean trail is brighter than `edge` of the noise of a pixel, px."""
+def _mean_profile(profiles: np.ndarray, errors: np.ndarray, is_there: np.ndarray) -> tuple[np.ndarray, float]:
+    """The trail across its line (2 reach + 1,), in the unit of the data, and the noise of a pixel."""
     mean = np.median(profiles[is_there], axis=0)
-    mean -= np.median(mean)
-    noise = float(np.median(errors[is_there])) * np.sqrt(_PIECE)
-    bright = mean > max(p.edge * noise, 3 * noise / np.sqrt(_PIECE * np.count_nonzero(is_there)))
-    centre = len(mean) // 2
+    return mean - np.median(mean), float(np.median(errors[is_there])) * np.sqrt(_PIECE) / _MEDIAN_COSTS
+
+
+def _half_width(bright: np.ndarray) -> float:
+    """How far from the middle a profile is bright to either side, px."""
+    centre = len(bright) // 2
     reach = 1
     while reach < centre and (bright[centre - reach] or bright[centre + reach]):
         reach += 1

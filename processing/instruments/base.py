@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
 import warnings
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import numpy as np
 from astropy.io import fits
 from astropy.time import Time
+from django.conf import settings
 
+from processing.admission.admitting import Admitted, admit, ensure_admitted
+from processing.admission.rules import AdmissionRules
 from processing.algorithms.overscan import Amplifier
 from processing.errors import BadInput, EmptyCatalog, StepError
 from processing.instruments.offers import Found, Offer, Unreadable, fetched_file, settled_files
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from products.models import SensorSection
 
 _COLORS = {"u": ("u", "g"), "g": ("g", "r"), "r": ("g", "r"), "i": ("r", "i"), "z": ("i", "z"), "y": ("z", "y")}
-MAX_BYTES = 20_000_000_000  # of an unpacked raw file
 _OFFERED = ("kind", "mjd", "exposure_time", "filter", "filters", "target", "project", "ra", "dec")
 
 
@@ -83,6 +84,15 @@ class Instrument(Plugin):
     corrections: ClassVar[tuple[str, ...]] = ()
     only_in: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     filters: ClassVar[tuple[str, ...]] = ()  # short names; empty: any
+    admission: ClassVar[AdmissionRules] = AdmissionRules()  # what its files must be like to be opened at all
+
+    def admission_rules(self) -> AdmissionRules:
+        """The rules with these options."""
+        return self.admission
+
+    def admit(self, path: Path) -> Admitted:
+        """Let a file from outside in before anything else reads it; BadExposureFile says with a code what is wrong."""
+        return admit(path, self.admission_rules(), scratch_folder())
 
     def read_exposure(self, path: Path) -> ExposureFacts:
         """Facts of a raw file, from its headers alone. BadInput says what is wrong with it.
@@ -142,6 +152,7 @@ class Instrument(Plugin):
     def offer(self, path: Path) -> Found:
         """A raw file as an offer."""
         try:
+            self.admit(path)
             facts = self.read_exposure(path)
         except Exception as error:  # what a damaged file raises is not foreseeable, and others wait behind it
             said = str(error) if isinstance(error, StepError) else f"{path}: {type(error).__name__}: {error}"
@@ -191,17 +202,18 @@ class Instrument(Plugin):
 
 @contextlib.contextmanager
 def open_fits(path: Path, *, new: bool = False, only: Sequence[int] = ()) -> Iterator[fits.HDUList]:
-    """The HDUs of a file. BadInput where it is missing, not FITS, or cut short; a `new` one is unpacked to its end.
+    """The HDUs of a file. BadInput where it is missing, not FITS, or cut short.
 
+    A `new` one must pass the admission guard, as any file that comes beside an exposure, unless it was admitted before.
     Where `only` some HDUs are wanted, by number, what comes after them is not read.
     """
+    if new:
+        ensure_admitted(path, scratch_folder())
     if not Path(path).is_file():
         raise BadInput(what=str(path), reason="there is no such file")
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message=".*truncated.*")
-            if new and Path(path).suffix == ".gz":
-                _unpack(path)
             hdus = fits.open(path, memmap=False, lazy_load_hdus=bool(only))
             wanted = [hdus[number] for number in only] if only else hdus
             for card in (card for hdu in wanted for card in hdu.header.cards):
@@ -214,14 +226,9 @@ def open_fits(path: Path, *, new: bool = False, only: Sequence[int] = ()) -> Ite
         yield hdus
 
 
-def _unpack(path: Path) -> None:
-    """Read a gzip file to its end, where its checksum is; a header alone does not show that the rest is missing."""
-    size = 0
-    with gzip.open(path) as file:
-        while chunk := file.read(1 << 20):
-            size += len(chunk)
-            if size > MAX_BYTES:
-                raise ValueError(f"unpacked it is larger than {MAX_BYTES / 1e9:.0f} GB")
+def scratch_folder() -> Path:
+    """Where files may be unpacked for a moment."""
+    return Path(settings.SEECHANGE_DATA)
 
 
 def image_data(hdu: Any, path: Path) -> np.ndarray:

@@ -105,13 +105,12 @@ class Decam(Instrument):
         with open_fits(path) as hdus:
             data, found = image_data(hdus[section], path), hdus[section].header
         amplifiers = decam_raw.amplifiers(found, path)
-        origin = decam_raw.trim_origin([amplifier.data for amplifier in amplifiers])
         return RawSection(
             section=section,
             filter=header["FILTER"],
             data=data,
             amplifiers=amplifiers,
-            wcs=decam_raw.trimmed_wcs(found, origin),
+            wcs=decam_raw.wcs_cards(found),
             flags=decam_raw.invalid_halves(found, amplifiers),
         )
 

@@ -48,7 +48,7 @@ class Place:
 def rough_wcs(place: Place, ra: float, dec: float, shape: tuple[int, int]) -> fits.Header:
     """Cards of a TAN projection about the centre of a CCD (ny, nx), with the boresight at `ra`, `dec` (degrees)."""
     centre = from_tangent_plane(place.xi * 3600, place.eta * 3600, ra, dec)
-    rows = np.radians(place.rotation + _convergence(ra, dec, *centre))
+    rows = np.radians(place.rotation + carried_north(axes(ra, dec), *centre))
     columns = rows + np.pi / 2 * (1 if place.mirrored else -1)
     step = place.scale / 3600
     header = fits.Header()
@@ -62,42 +62,55 @@ def rough_wcs(place: Place, ra: float, dec: float, shape: tuple[int, int]) -> fi
     return header
 
 
-def place_of(wcs: WCS, shape: tuple[int, int], ra: float, dec: float) -> Place:
-    """The place of a CCD (ny, nx) with a known WCS, for a boresight at `ra`, `dec` (degrees); inverse of `rough_wcs`.
+@dataclass(frozen=True)
+class Similarity:
+    """What a WCS says of its CCD as a whole."""
 
-    Rotation and scale are those of the similarity that fits best between the centre and a quarter of the size from it.
-    """
+    ra: float  # degrees, of the centre
+    dec: float
+    angle: float  # degrees from north there to the direction in which rows are counted, eastwards
+    scale: float  # arcsec/px
+    mirrored: bool
+
+
+def similarity(wcs: WCS, shape: tuple[int, int]) -> Similarity:
+    """The similarity that fits a WCS best between the centre of a CCD (ny, nx) and a quarter of its size from there."""
     ny, nx = shape
     offsets = np.array([[0, 0], [-1, -1], [1, -1], [-1, 1], [1, 1]]) * np.array([nx / 4, ny / 4])
     sky = wcs.all_pix2world(offsets + np.array([(nx - 1) / 2, (ny - 1) / 2]), 0)
-    centre = sky[0]
-    local = np.transpose(tangent_plane(sky[:, 0], sky[:, 1], *centre))
+    ra, dec = (float(value) for value in sky[0])
+    local = np.transpose(tangent_plane(sky[:, 0], sky[:, 1], ra, dec))
     matrix = np.linalg.lstsq(offsets[1:], local[1:], rcond=None)[0].T  # arcsec per pixel
     mirrored = bool(np.linalg.det(matrix) > 0)
     along = matrix[:, 1] + np.array([-matrix[1, 0], matrix[0, 0]]) * (1 if mirrored else -1)
-    rotation = np.degrees(np.arctan2(*along)) - _convergence(ra, dec, *centre)
-    xi, eta = tangent_plane(*centre, ra, dec)
+    return Similarity(ra, dec, float(np.degrees(np.arctan2(*along))), float(np.hypot(*along) / 2), mirrored)
+
+
+def place_of(found: Similarity, frame: np.ndarray) -> Place:
+    """The place of a CCD in a frame (3, 3) of unit vectors: boresight, its east and north, as `axes` gives them."""
+    outwards, east, north = frame @ axes(found.ra, found.dec)[0]
+    rotation = found.angle - carried_north(frame, found.ra, found.dec)
     return Place(
-        xi=float(xi) / 3600,
-        eta=float(eta) / 3600,
+        xi=float(np.degrees(east / outwards)),
+        eta=float(np.degrees(north / outwards)),
         rotation=float((rotation + 180) % 360 - 180),
-        scale=float(np.hypot(*along) / 2),
-        mirrored=mirrored,
+        scale=found.scale,
+        mirrored=found.mirrored,
     )
 
 
-def _convergence(ra0: float, dec0: float, ra: float, dec: float) -> float:
-    """Position angle at (ra, dec) of the north of (ra0, dec0), carried along the great circle; degrees."""
-    start, _, carried = _axes(ra0, dec0)
-    end, east, north = _axes(ra, dec)
-    carried = carried - (end @ carried) / (1 + start @ end) * (start + end)
-    return float(np.degrees(np.arctan2(carried @ east, carried @ north)))
+def carried_north(frame: np.ndarray, ra: float, dec: float) -> float:
+    """Position angle (degrees) at a position of the north of a `frame`, carried there along the great circle."""
+    start, _, north = frame
+    end, east_there, north_there = axes(ra, dec)
+    carried = north - (end @ north) / (1 + start @ end) * (start + end)
+    return float(np.degrees(np.arctan2(carried @ east_there, carried @ north_there)))
 
 
-def _axes(ra: float, dec: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Unit vectors at a position: outwards, east, north."""
+def axes(ra: float, dec: float) -> np.ndarray:
+    """Unit vectors at a position (degrees), (3, 3): outwards, east, north."""
     (sa, sd), (ca, cd) = (np.sin(np.radians([ra, dec])), np.cos(np.radians([ra, dec])))
-    return np.array([ca * cd, sa * cd, sd]), np.array([-sa, ca, 0.0]), np.array([-ca * sd, -sa * sd, cd])
+    return np.array([[ca * cd, sa * cd, sd], [-sa, ca, 0.0], [-ca * sd, -sa * sd, cd]])
 
 
 def focal_plane(instrument: str) -> dict[str, Place]:
@@ -109,9 +122,22 @@ def focal_plane(instrument: str) -> dict[str, Place]:
     paths = [table_path(instrument, "focal_plane"), own_path(instrument, "focal_plane")]
     found: dict[str, Place] = {}
     for path in paths:
-        if path.is_file():
-            found |= _places(path, path.stat().st_mtime_ns)
+        found |= places_in(path)
     return found
+
+
+def places_in(path: Path) -> dict[str, Place]:
+    """Places by section in one table; none where there is no such file. BadInput where it cannot be used."""
+    return _places(path, path.stat().st_mtime_ns) if path.is_file() else {}
+
+
+def sources_in(path: Path) -> dict[str, str]:
+    """By section, where the rows of a table come from; none where there is no such file."""
+    if not path.is_file():
+        return {}
+    table = read_table(path)
+    told = table["source"] if "source" in table.colnames else [""] * len(table)
+    return {str(section).strip(): str(source) for section, source in zip(table["section"], told)}
 
 
 @lru_cache(maxsize=16)

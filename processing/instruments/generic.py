@@ -11,6 +11,8 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from processing.admission.codes import Code
+from processing.admission.rules import AdmissionRules
 from processing.algorithms.overscan import Amplifier
 from processing.algorithms.wcs_fit import wcs_from_header
 from processing.errors import BadInput
@@ -64,6 +66,10 @@ class Generic(Instrument):
     weight_file: str = param("{name}.weight.fits", help="Name of the weight image beside the file.")
     weight_kind: Literal["weight", "variance", "rms"] = param("weight", help="What the weight image holds, in ADU.")
     flag_file: str = param("{name}.flags.fits", help="Name of the flag image beside the file: 0 is a good pixel.")
+
+    def admission_rules(self) -> AdmissionRules:
+        is_told = None not in (self.ra, self.dec, self.pixel_scale)
+        return self.admission.tolerating(Code.BAD_WCS) if is_told else self.admission
 
     def read_exposure(self, path: Path) -> ExposureFacts:
         path = Path(path)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from processing.algorithms.detrend import FlagBits, Frames, amplifier_plane, calibrate, normalise_flat
+from processing.algorithms.detrend import FlagBits, Frames, amplifier_plane, calibrate
+from processing.algorithms.master_stacking import MasterStackParameters, MemoryStore, ReadNoise, combine
 from processing.algorithms.overscan import Amplifier, subtract_overscan
 from processing.algorithms.simulation_detector import (
     Detector,
@@ -18,7 +19,6 @@ from processing.algorithms.simulation_detector import (
     make_detector,
     read_out,
 )
-from processing.algorithms.stacking import clipped_mean_stack
 from processing.errors import BadInput
 
 BITS = FlagBits(bad=1, saturated=4, bleed=16, no_weight=2)
@@ -43,11 +43,21 @@ def detector() -> Detector:
 @pytest.fixture(scope="module")
 def frames(detector) -> Frames:
     """Master frames as the calibration makes them."""
-    rng = np.random.default_rng(4)
-    trimmed = (subtract_overscan(bias_frame(detector, rng), detector.amplifiers) for _ in range(BIASES))
-    bias = clipped_mean_stack(trimmed)
-    flats = (subtract_overscan(flat_frame(detector, FLAT_LEVEL, rng), detector.amplifiers) - bias for _ in range(FLATS))
-    return Frames(bias=bias, flat=clipped_mean_stack(normalise_flat(flat, detector.amplifiers) for flat in flats))
+    rng, gain = np.random.default_rng(4), amplifier_plane(detector.amplifiers, SHAPE, "gain")
+    bias = stacked([bias_frame(detector, rng) for _ in range(BIASES)], detector, in_electrons=False)
+    flats = [flat_frame(detector, FLAT_LEVEL, rng) for _ in range(FLATS)]
+    flat = stacked(flats, detector, bias, gain / np.float32(FLAT_LEVEL))
+    return Frames(bias=bias, flat=flat / np.median(flat))
+
+
+def stacked(raws, detector, bias=0.0, factor=1.0, in_electrons=True) -> np.ndarray:
+    """The clipped mean of frames without overscan and bias, times a factor."""
+    store = MemoryStore()
+    for raw in raws:
+        store.add((subtract_overscan(raw, detector.amplifiers) - bias) * factor)
+    noise = ReadNoise.of(detector.amplifiers, SHAPE, in_electrons=in_electrons)
+    scale = FLAT_LEVEL if in_electrons else 1.0
+    return combine(store, range(len(raws)), [scale] * len(raws), noise, MasterStackParameters()).data
 
 
 @pytest.fixture(scope="module")
@@ -200,19 +210,6 @@ def test_what_is_not_finite_or_listed_as_bad_has_no_weight_and_no_nan_comes_out(
 def test_a_frame_of_another_shape_is_refused_by_its_name():
     with pytest.raises(BadInput, match="flat frame"):
         calibrate(np.zeros((64, 64), np.float32), two_amplifiers(), Frames(flat=np.ones((8, 8))), BITS, exposure_time=1)
-
-
-def test_a_flat_is_divided_by_its_median_in_electrons():
-    amplifiers = two_amplifiers(gain=3.0)
-    electrons = np.random.default_rng(1).uniform(9000, 11_000, (64, 64))
-    flat = normalise_flat(electrons / amplifier_plane(amplifiers, (64, 64), "gain"), amplifiers)
-    assert np.median(flat) == pytest.approx(1)
-    np.testing.assert_allclose(flat, electrons / np.median(electrons), rtol=1e-5)
-
-
-def test_a_flat_without_light_is_refused():
-    with pytest.raises(BadInput, match="flat"):
-        normalise_flat(np.zeros((64, 64), np.float32), two_amplifiers())
 
 
 def test_the_raw_pixels_are_left_as_they_were(detector, frames):

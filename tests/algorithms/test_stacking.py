@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from processing.algorithms.stacking import Frame, StackParameters, allowed_rejections, clipped_mean_stack, coadd
+from processing.algorithms.stacking import Frame, StackParameters, allowed_rejections, coadd
 from processing.errors import BadInput
 from tests.algorithms.pairs import MoffatPSF, render
 
@@ -29,32 +29,7 @@ def frames(count: int = 10, seed: int = 1, seeing: tuple[float, float] = (3.2, 4
     return made, stars
 
 
-@pytest.mark.parametrize("count", [3, 7, 20])
-def test_a_master_frame_has_no_cosmic_rays_and_almost_the_noise_of_a_mean(count):
-    rng = np.random.default_rng(2)
-    stack = rng.normal(1000, 5, (count, 200, 150)).astype(np.float32)
-    hits = rng.random(stack.shape) < 0.001
-    hits &= hits.cumsum(axis=0) == 1  # one a pixel
-    found = clipped_mean_stack(np.where(hits, 20_000, stack), StackParameters(block=64))
-    assert found.dtype == np.float32
-    assert np.abs(found - 1000).max() < 7 * 5 / np.sqrt(count - 1)
-    assert found.std() < 1.08 * 5 / np.sqrt(count)
-    assert found.mean() == pytest.approx(1000, abs=0.1)
-
-
-def test_a_master_frame_does_not_depend_on_the_block_and_takes_an_iterator():
-    stack = np.random.default_rng(3).normal(0, 1, (6, 90, 40))
-    whole = clipped_mean_stack(iter(stack), StackParameters(block=90))
-    parts = clipped_mean_stack(list(stack), StackParameters(block=7))
-    assert np.abs(whole - parts).max() < 0.6
-    assert np.mean(np.abs(whole - parts) > 1e-6) < 0.05
-
-
 def test_frames_that_do_not_fit_together_are_refused():
-    with pytest.raises(BadInput, match="no frame"):
-        clipped_mean_stack([])
-    with pytest.raises(BadInput, match="shapes"):
-        clipped_mean_stack([np.zeros((4, 4)), np.zeros((4, 5))])
     made, _ = frames(3)
     with pytest.raises(BadInput, match="usable"):
         coadd([replace(made[0], mask=np.ones((SIZE, SIZE), bool)), *made[1:]])

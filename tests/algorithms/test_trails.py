@@ -64,6 +64,13 @@ def test_a_step_between_amplifiers_is_no_trail():
     assert not find_trails(data, weight)[1]
 
 
+@pytest.mark.parametrize("level", [0.15, 0.3])
+def test_rows_of_uneven_level_are_no_trail(level):
+    data, weight = observed(stars(3), 10)
+    data += np.random.default_rng(11).normal(0, level * SIGMA, (SHAPE[0], 1)).astype(np.float32)
+    assert not find_trails(data, weight)[1]
+
+
 def test_what_is_flagged_already_counts_neither_for_nor_against():
     data, weight = observed(light_of(0.2, 350, 3.0), 7)
     weight[:, 100:110] = 0

@@ -8,7 +8,7 @@ from processing import provenances
 from processing.pipelines import CALIBRATION, COADD, FAKES, SCIENCE
 from processing.providers import CoaddInputs
 from processing.step import Lookup, Step
-from processing.steps.calibrating import BiasFrame, RawStack
+from processing.steps.raw_stack import Corrections, RawStack
 from products.models import Exposure, Reference
 
 EXPOSURE, REFERENCE, COMPONENT, BIAS = ("A" * 20, "B" * 20, "C" * 20, "D" * 20)
@@ -28,7 +28,7 @@ def golden_provenances() -> Golden:
         "SCIENCE": _entries(science, roots),
         "COADD": _entries([step() for step in COADD], {CoaddInputs: [COMPONENT]}),
         "FAKES": _entries([step() for step in FAKES], made),
-        "CALIBRATION": _entries([step() for step in CALIBRATION], {RawStack: [EXPOSURE], BiasFrame: [BIAS]}),
+        "CALIBRATION": _entries([step() for step in CALIBRATION], {RawStack: [EXPOSURE], Corrections: [BIAS]}),
     }
 
 

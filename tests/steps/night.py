@@ -21,14 +21,20 @@ from processing.instruments.demo import Demo
 from processing.pipelines import (
     Alerting,
     AstroCal,
+    BadPixelMaking,
     BiasMaking,
     Coaddition,
+    CrosstalkMeasuring,
     Cutting,
+    DarkMaking,
     Detection,
     Extraction,
     FakeAnalyzing,
     FakeInjection,
     FlatMaking,
+    FringeMaking,
+    IlluminationMaking,
+    LinearityMaking,
     Measuring,
     PhotoCal,
     Preprocessing,
@@ -49,10 +55,11 @@ from processing.simulated_night import (
     truth_of,
 )
 from processing.step import Step
-from processing.steps.calibrating import BiasFrame, RawStack
 from processing.steps.fakeanalysis import FakeRun
+from processing.steps.raw_stack import Corrections, RawStack
 from products.models import Exposure, Reference
 from products.models.files import FileBacked
+from tests.steps import calibration_frames as given
 
 NIGHT = Night(ccds=1, side=512, bands=("r",), early=3, late=1, biases=5, flats=5, seed=5)
 SECTION = "N1"
@@ -100,10 +107,8 @@ def of_kind(kind: str) -> list[Shot]:
 
 def stack_of(kind: str) -> RawStack:
     found = of_kind(kind)
-    raws = [raw_of(shot) for shot in found]
-    return RawStack(
-        tuple(raw.data for raw in raws), raws[0].amplifiers, tuple(exposure_of(shot) for shot in found), SECTION
-    )
+    frames = tuple(raw_of(shot) for shot in found)
+    return RawStack(frames, tuple(exposure_of(shot) for shot in found), SECTION, found[0].band)
 
 
 @dataclass
@@ -130,11 +135,12 @@ class CCD:
 
     @cached_property
     def bias(self) -> Any:
-        return self.calls.run(BiasMaking(), raw=stack_of("bias"))
+        return self.calls.run(BiasMaking(), raw=stack_of("bias"), corrections=Corrections())
 
     @cached_property
     def flat(self) -> Any:
-        return self.calls.run(FlatMaking(), raw=stack_of("flat"), bias=BiasFrame(self.bias.data))
+        corrections = Corrections(Frames(bias=self.bias.data), ("bias",))
+        return self.calls.run(FlatMaking(), raw=stack_of("flat"), corrections=corrections)
 
     @cached_property
     def calibrators(self) -> Calibrators:
@@ -248,9 +254,23 @@ class CCD:
         run = FakeRun(again["measurement_set"], again["score_set"])
         return self.calls.run(FakeAnalyzing(), fake_set=self.fakes, score_set=self.found["score_set"], found=run)
 
+    @cached_property
+    def detector(self) -> None:
+        """What is measured of a CCD of a real camera."""
+        ccd = given.ccd_of()
+        self.calls.run(DarkMaking(), raw=given.darks(), corrections=given.truly(ccd, "bias", "linearity"))
+        sky = given.truly(ccd, "crosstalk", "bias", "linearity", "flat", flat=ccd.response)
+        for step in (FringeMaking(), IlluminationMaking()):
+            self.calls.run(step, raw=given.night_skies(0.02, 5), corrections=sky)
+        self.calls.run(
+            BadPixelMaking(), raw=given.flats((5e3, 4e4) * 3), corrections=given.truly(ccd, "bias", "linearity")
+        )
+        self.calls.run(LinearityMaking(), raw=given.ramp(), corrections=given.truly(ccd, "crosstalk", "bias"))
+        self.calls.run(CrosstalkMeasuring(), raw=given.starry(), corrections=Corrections())
+
     def everything(self) -> Calls:
         """Run every step; the inputs and outputs of the last run of each."""
-        self.found, self.analysis  # noqa: B018
+        self.found, self.analysis, self.detector  # noqa: B018
         return self.calls
 
 

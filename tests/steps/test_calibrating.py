@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from processing.errors import BadInput
+from processing.algorithms.readout import Frames
+from processing.errors import BadInput, TooFewFrames
 from processing.pipelines import BiasMaking, FlatMaking
 from processing.simulated_night import detector_of
-from processing.steps.calibrating import BiasFrame
+from processing.steps.raw_stack import Corrections
 from tests.steps.night import FLAT_LEVEL, NIGHT, SECTION, stack_of
 
 
@@ -52,14 +53,13 @@ def test_the_digest_is_of_the_set_of_frames_whatever_their_order():
 def test_too_few_frames_are_refused_with_their_number(ccd, step, kind):
     raw = stack_of(kind)
     few = replace(raw, frames=raw.frames[:2], exposures=raw.exposures[:2])
-    rest = {"bias": BiasFrame(ccd.bias.data)} if kind == "flat" else {}
-    with pytest.raises(BadInput, match=f"2 {kind} frames.*at least 3"):
-        step().run(raw=few, **rest)
-    step(min_frames=2).run(raw=few, **rest)
+    with pytest.raises(TooFewFrames, match=f"2 usable {kind} frames.*at least 3"):
+        step().run(raw=few, corrections=Corrections())
+    step(min_frames=2).run(raw=few, corrections=Corrections())
 
 
 def test_a_dark_flat_is_refused(ccd):
     raw = stack_of("flat")
     dark = replace(raw, frames=stack_of("bias").frames)
     with pytest.raises(BadInput, match="flat"):
-        FlatMaking().run(raw=dark, bias=BiasFrame(ccd.bias.data + 50))
+        FlatMaking().run(raw=dark, corrections=Corrections(Frames(bias=ccd.bias.data + 50), ("bias",)))

@@ -1,0 +1,147 @@
+"""Crosstalk measured: what part of a bright source in one amplifier shows up in another one that is read with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from processing.algorithms.background import BackgroundParameters, estimate_background, object_mask
+from processing.algorithms.masks import grow
+from processing.algorithms.overscan import Amplifier
+from processing.algorithms.readout import as_read_with
+from processing.errors import BadPixels
+from processing.parameters import Parameters, param
+
+_ITERATIONS = 10
+_FAINT = 0.1  # of the level of sources: their ghosts are not seen
+_BESIDE = 8.0  # px around sources of the victim itself
+_TILE = 32  # px; what one star does wrong it does within such a tile
+
+
+class CrosstalkParameters(Parameters):
+    """Which pixels tell of crosstalk."""
+
+    min_source: float = param(2000.0, gt=0, unit="ADU", help="Pixels brighter than this above their sky are sources.")
+    max_source: float = param(0.95, gt=0, le=1, help="And below this part of the saturation level, as read.")
+    largest: float = param(0.005, gt=0, lt=1, help="No coefficient is larger than this.")
+    min_pixels: int = param(50, ge=10, help="Source pixels that a pair of amplifiers needs.")
+    clip: float = param(4.0, gt=0, unit="sigma", help="Deviations above this are of sources of the victim's own.")
+    box: int = param(64, ge=16, unit="px", help="Side of the meshes in which the sky is measured.")
+
+
+@dataclass(frozen=True)
+class AmplifierLight:
+    """What one amplifier read above its sky."""
+
+    amplifier: Amplifier
+    signal: np.ndarray  # (rows, columns) float32, ADU above the sky; as it stands in the trimmed image
+    is_full: np.ndarray  # (rows, columns) bool: too bright for its charge to be known
+    objects: np.ndarray  # (rows, columns) bool: sources, ghosts among them
+    noise: float  # ADU, of a pixel of the sky
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Pixels of a victim that are read with bright pixels of a source."""
+
+    source: np.ndarray  # (n,) float32, ADU
+    victim: np.ndarray  # (n,) float32, ADU
+    tile: np.ndarray  # (n,) int, the same for pixels that lie together
+    noise: float  # ADU, of a pixel of the victim
+
+
+@dataclass(frozen=True)
+class Coefficient:
+    """The coefficient of a pair of amplifiers."""
+
+    value: float
+    error: float
+    n_pixels: int
+
+
+def light_of(
+    adu: np.ndarray, as_read: np.ndarray, amplifiers: Sequence[Amplifier], parameters: CrosstalkParameters
+) -> list[AmplifierLight]:
+    """The amplifiers of a CCD from `adu` (ny, nx) above the bias and `as_read` (ny, nx) before it was subtracted.
+
+    An amplifier without sky to measure is left out.
+    """
+    found = []
+    for amplifier in amplifiers:
+        part, read = adu[amplifier.target], as_read[amplifier.target]
+        full = read >= parameters.max_source * amplifier.saturation
+        unusable = ~np.isfinite(part) | full
+        try:
+            sky = estimate_background(part, unusable, BackgroundParameters(box=parameters.box))
+        except BadPixels:
+            continue
+        signal = part - sky.level
+        objects = object_mask(signal, sky.rms, unusable, 1.0, 0.0)
+        found.append(AmplifierLight(amplifier, signal, full, objects, sky.noise))
+    return found
+
+
+def samples_of(victim: AmplifierLight, source: AmplifierLight, parameters: CrosstalkParameters) -> Samples:
+    """The pixels of one exposure; those where the victim has a source of its own are left out.
+
+    Own sources are those seen where the other amplifier has nothing bright, with what is around them.
+    """
+    signal, full = (as_read_with(victim.amplifier, source.amplifier, p) for p in (source.signal, source.is_full))
+    chosen = (signal > parameters.min_source) & ~full & ~victim.is_full
+    own = victim.objects & (signal < _FAINT * parameters.min_source)
+    chosen &= ~grow(own | victim.is_full, _BESIDE)
+    chosen &= np.abs(victim.signal) < parameters.clip * victim.noise + parameters.largest * np.abs(signal)
+    rows, columns = np.nonzero(chosen)
+    tile = rows // _TILE * (1 + signal.shape[1] // _TILE) + columns // _TILE
+    return Samples(signal[chosen], victim.signal[chosen], tile, victim.noise)
+
+
+def fit_coefficient(samples: Sequence[Samples], parameters: CrosstalkParameters) -> Coefficient | None:
+    """Robust regression of victims on sources through the origin; None where there are too few pixels.
+
+    Pixels that lie together err together, where a source lies under a ghost. So each tile of 32 px gives a coefficient
+    of its own, with its noise and the scatter from star to star that comes on top; the weighted mean is taken, without
+    those that are far off.
+    """
+    source = np.concatenate([one.source for one in samples]).astype(float)
+    victim = np.concatenate([one.victim for one in samples]).astype(float)
+    if len(source) < parameters.min_pixels:
+        return None
+    starts = np.cumsum([0, *(one.tile.max(initial=-1) + 1 for one in samples)])
+    _, tiles = np.unique(np.concatenate([one.tile + start for one, start in zip(samples, starts)]), return_inverse=True)
+    weights = np.bincount(tiles, weights=source**2)
+    values = np.bincount(tiles, weights=source * victim) / weights
+    errors = _noise_under(samples) / np.sqrt(weights)
+    value, extra = _weighted_median(values, np.sqrt(weights)), 0.0
+    for _ in range(_ITERATIONS):
+        total = errors**2 + extra
+        keep = (values - value) ** 2 <= parameters.clip**2 * total
+        if not keep.any():
+            return None
+        before, value = value, float(np.average(values[keep], weights=1 / total[keep]))
+        extra = _extra_variance(values[keep], errors[keep])
+        if abs(value - before) <= 1e-6 * abs(value):
+            break
+    error = float(1 / np.sqrt(np.sum(1 / total[keep])))
+    return Coefficient(value, error, int(np.isin(tiles, np.flatnonzero(keep)).sum()))
+
+
+def _extra_variance(values: np.ndarray, errors: np.ndarray) -> float:
+    """The variance that `values` have beyond their `errors` (DerSimonian & Laird 1986): of unseen sources."""
+    weights = 1 / errors**2
+    off = values - np.average(values, weights=weights)
+    spare = weights.sum() - np.sum(weights**2) / weights.sum()
+    return max(0.0, float((np.sum(weights * off**2) - (len(values) - 1)) / spare)) if spare > 0 else 0.0
+
+
+def _noise_under(samples: Sequence[Samples]) -> float:
+    """ADU, of a pixel of the victim."""
+    return float(np.average([one.noise for one in samples], weights=[len(one.source) + 1 for one in samples]))
+
+
+def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
+    order = np.argsort(values)
+    total = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(total, total[-1] / 2)])
