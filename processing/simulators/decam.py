@@ -44,8 +44,8 @@ _FIRST = {
     "N29": 12,
 }
 _STARTS = {1: 2.0, 2: 1.5, 3: 1.0, 4: 0.5, 5: 0.5, 6: 0.0}  # of the first CCD of a column, in CCDs from the end
-_PITCH = 2254.4, 4243.0  # px from CCD to CCD along x and y
-_AXIS = 2095.2, 14776.0  # FITS px of the optical axis in the trimmed image of S1
+_PITCH = 2254.2, 4259.8  # px from CCD to CCD along x and y
+_AXIS = 2151.2, 14826.0  # FITS px of the optical axis in the trimmed image of S1
 _STEP = 7.2853e-5  # degrees per px on the axis
 _CUBIC = 0.0044  # of the distortion: relative growth of the field angle at one degree
 _BACKPLANES = ((12, "DECAM_BKP3"), (24, "DECAM_BKP2"), (36, "DECAM_BKP1"), (48, "DECAM_BKP4"), (62, "DECAM_BKP5"))
@@ -141,9 +141,9 @@ class DecamSimulator(Simulator):
 
     def extensions(self, shot: Shot, section: str, raw: np.ndarray) -> list[Any]:
         layout, number = self.layout(section, shot.mjd), _numbers()[section]
+        # As in real files, CRPIX counts in the trimmed image, whatever LTV says.
         known = {**_sections(layout, section), **dict(self.wcs(section, shot.ra, shot.dec).items())}
         rows = layout.amplifiers[0].data[0]
-        known["CRPIX1"], known["CRPIX2"] = known["CRPIX1"] + _PRESCAN + _OVERSCAN, known["CRPIX2"] + rows.start
         known |= {"LTV1": float(_PRESCAN + _OVERSCAN), "LTV2": float(rows.start)}
         known |= {"CCDNUM": number, "DETPOS": section, "EXTNAME": section, "FPA": _backplane(number)}
         known |= {"DETECTOR": f"S3-{number:02d}_simulated"}

@@ -127,7 +127,8 @@ def test_the_rough_wcs_is_wrong_by_the_pointing_error_only(simulator, written):
 
 def test_the_same_exposure_is_the_same_bytes_however_many_processes_made_it(simulator, written, tmp_path):
     shot = replace(written[0], kind="bias", exposure_time=0.0)
-    sections = simulator.sections()[3:5]
+    is_quick = "rows" in type(simulator).model_fields  # one camera is enough for two processes
+    sections = simulator.sections()[3 : 5 if is_quick else 4]
     paths = [
         write_exposure(simulator, shot, scene_of(simulator), tmp_path / str(n), sections=sections, numprocs=n)
         for n in (1, 2)
