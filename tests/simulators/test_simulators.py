@@ -204,6 +204,17 @@ def test_the_sky_is_the_same_on_every_night_but_for_what_varies(simulator, tmp_p
     assert 0 < np.median(moved[kind == "star"]) < 0.01
 
 
+def test_pointings_are_dithered_by_what_is_asked(simulator):
+    field = replace(FIELD, bands=bands_of(simulator), exposures=12, dither=200.0)
+    shots = sky_shots(simulator, field, 5)
+    away = [np.hypot(*tangent_plane(shot.ra, shot.dec, FIELD.ra, FIELD.dec)) for shot in shots]
+    assert np.sqrt(np.mean(np.square(away))) == pytest.approx(200 * np.sqrt(2), rel=0.5)
+    assert len({simulator.file_name(shot) for shot in shots}) == 12
+    assert np.mean([shot.mjd for shot in shots]) == pytest.approx(
+        sky_shots(simulator, replace(field, exposures=1), 5)[0].mjd, abs=1e-4
+    )
+
+
 def test_a_field_below_the_horizon_is_refused_with_a_better_time(simulator):
     field = replace(FIELD, ra=232.0, bands=bands_of(simulator))
     with pytest.raises(BadInput, match=r"altitude of -?\d+°.*it is highest"):

@@ -91,6 +91,9 @@ the same command writes the same bytes. NAME.truth.fits tells what is in NAME.
         group.add_argument("--cadence", type=float, default=1.0, help="Days from night to night [1].")
         group.add_argument("--exposures-per-night", type=int, default=1, metavar="N", help="In each filter [1].")
         group.add_argument("--exposure-time", type=float, metavar="S", help="Seconds [that of the survey].")
+        group.add_argument(
+            "--dither", type=float, default=15.0, metavar="ARCSEC", help="Scatter of the pointings [15]."
+        )
         group.add_argument("--target", default="", help="Name of the field, for the headers.")
         group.add_argument("--transients", type=float, default=150.0, help="Per square degree and year [150].")
         group.add_argument("--trails", type=int, default=1, help="Satellites that cross the camera [1].")
@@ -168,7 +171,7 @@ the same command writes the same bytes. NAME.truth.fits tells what is in NAME.
         for name in ("nights", "exposures_per_night", "count"):
             if not 1 <= options[name] <= 10000:
                 raise CommandError(f"--{name.replace('_', '-')} must be from 1 to 10000")
-        for name in ("trails", "transients", "biases", "darks", "flats", "twilights", "ramp", "seed"):
+        for name in ("trails", "transients", "dither", "biases", "darks", "flats", "twilights", "ramp", "seed"):
             if not 0 <= options[name] <= 1e6:
                 raise CommandError(f"--{name} must be from 0 to 1000000")
         for name, largest in (("exposure_time", 3600), ("dark_time", 3600), ("cadence", 10000), ("level", 1e6)):
@@ -189,6 +192,7 @@ the same command writes the same bytes. NAME.truth.fits tells what is in NAME.
             exposures=options["exposures_per_night"],
             exposure_time=options["exposure_time"] or simulator.exposure_time,
             bands=bands or ("",),
+            dither=options["dither"],
             target=options["target"],
         )
         if options["calibration_set"]:
