@@ -83,8 +83,8 @@ def write_exposure(
     """
     path = folder / simulator.file_name(shot)
     names = simulator.chosen(sections)
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=folder) as scratch:
+    # In the context of the whole file every failure of the disk, also in a child, becomes a clear error.
+    with whole_file(path) as partial, tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=folder) as scratch:
         jobs = [(simulator, shot, scene, name, Path(scratch)) for name in names]
         parts = {}
         for part in _worked(jobs, numprocs):
@@ -92,17 +92,16 @@ def write_exposure(
             tick(part.section)
         ordered = [parts[name] for name in names]
         weather = simulator.weather(shot, scene.seed)
+        last = _last(simulator, shot, scene, Path(scratch)) if names == simulator.sections() else None
+        files = [(part.path, part.start) for part in ordered] + ([last] if last else [])
+        simulator.primary(shot, weather, _count(files)).writeto(partial, overwrite=True)
+        with partial.open("ab") as file:
+            for source, start in files:
+                for piece in _bytes_of(source, start):
+                    file.write(piece)
         write_truth(truth_path(path), simulator, shot, weather, ordered)
         for planes in sorted(Path(scratch).glob("*.planes.fits")):
             planes.replace(folder / f"{truth_path(path).name.removesuffix('.fits')}.{planes.name.split('.')[0]}.fits")
-        with whole_file(path) as partial:
-            last = _last(simulator, shot, scene, Path(scratch)) if names == simulator.sections() else None
-            files = [(part.path, part.start) for part in ordered] + ([last] if last else [])
-            simulator.primary(shot, weather, _count(files)).writeto(partial, overwrite=True)
-            with partial.open("ab") as file:
-                for source, start in files:
-                    for piece in _bytes_of(source, start):
-                        file.write(piece)
     return path
 
 

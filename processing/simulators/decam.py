@@ -141,6 +141,7 @@ class DecamSimulator(Simulator):
 
     def extensions(self, shot: Shot, section: str, raw: np.ndarray) -> list[Any]:
         layout, number = self.layout(section, shot.mjd), _numbers()[section]
+        # As in real files, CRPIX counts in the trimmed image, whatever LTV says.
         known = {**_sections(layout, section), **dict(self.wcs(section, shot.ra, shot.dec).items())}
         rows = layout.amplifiers[0].data[0]
         known |= {"LTV1": float(_PRESCAN + _OVERSCAN), "LTV2": float(rows.start)}
