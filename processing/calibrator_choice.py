@@ -58,12 +58,14 @@ def _in_order(rows: QuerySet[CalibratorFile], calibrator_set: str) -> QuerySet[C
 
 
 def _hint(kind: str, instrument: str, calibrator_set: str, flat_type: str) -> str:
+    without = "or leave this correction out: --set preprocessing.corrections=[…]"
     light = f", of the light '{flat_type}'" if kind == Kind.FLAT and flat_type else ""
     if calibrator_set == Set.SUPPLIED:
-        return f"the set 'supplied' has none{light}; import one, or use --set preprocessing.calibrator_set=general"
+        command = f"manage.py import_calibrators FILE… --instrument {instrument} --kind {kind}"
+        return f"the set 'supplied' has none{light}; import one ({command}), use another set, {without}"
     options = "" if calibrator_set == Set.GENERAL else f" --calibrator-set {calibrator_set}"
     return f"the set '{calibrator_set}' has none{light}; make one: manage.py {COMMANDS[kind]} FILE… " + (
-        f"--instrument {instrument}{options}"
+        f"--instrument {instrument}{options}, {without}"
     )
 
 

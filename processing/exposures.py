@@ -58,12 +58,15 @@ def ingest(path: Path, instrument: Instrument) -> Exposure:
     where a known file would be read differently now: what was made of it rests on what was read before.
     """
     path = Path(path)
-    admitted = instrument.admit(path)
+    oddities = [str(oddity) for oddity in instrument.admit(path).warnings]
     facts = instrument.read_exposure(path)
+    for role, beside in facts.companions.items():
+        found = instrument.admit(beside, is_companion=True)
+        oddities += [f"{role}: {oddity}" for oddity in found.warnings]
     _refuse_implausible(facts, path)
-    if admitted.warnings:
-        facts.header["admission"] = [str(oddity) for oddity in admitted.warnings]
-        log.warning("%s was let in with warnings: %s", path.name, "; ".join(facts.header["admission"]))
+    if oddities:
+        facts.header["admission"] = oddities
+        log.warning("%s was let in with warnings: %s", path.name, "; ".join(oddities))
     process, version = ACQUISITION
     provenance = keep_one(process, version, {"instrument": instrument.name})
     known = Exposure.objects.filter(instrument=instrument.name, name=facts.name, provenance=provenance)
@@ -102,7 +105,7 @@ def ingest(path: Path, instrument: Instrument) -> Exposure:
 def _refuse_implausible(facts: ExposureFacts, path: Path) -> None:
     """BadInput for numbers that no exposure has: a typing error, or a keyword that means something else."""
     wrong = []
-    if facts.kind == Exposure.Kind.SCIENCE and facts.exposure_time <= 0:
+    if facts.exposure_time < 0 or (facts.kind == Exposure.Kind.SCIENCE and facts.exposure_time == 0):
         wrong.append(f"exposure time {facts.exposure_time:g} s")
     if not EARLIEST < facts.mjd < LATEST:
         wrong.append(f"MJD {facts.mjd:g} (days; {EARLIEST:g} to {LATEST:g} are possible)")
@@ -250,4 +253,6 @@ def _end(exit_code: int | None) -> str:
         hint = " (often too little memory: use fewer --numprocs)"
     elif name in ("SIGABRT", "SIGBUS", "SIGFPE", "SIGSEGV"):
         hint = " (often a damaged raw file: fetch it again)"
+    elif name == "SIGXCPU":
+        hint = " (it took more CPU time than SEECHANGE_CCD_CPU allows)"
     return f"the process was killed by {name}{hint}"

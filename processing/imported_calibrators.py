@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from processing.algorithms.statistics import mad_std
+from processing.calibrator_choice import supersede
 from processing.errors import BadInput
 from processing.instruments.base import Instrument
 from processing.instruments.supplied import TABLES, Supplied
@@ -60,6 +62,7 @@ class Terms:
     filter: str = ""  # short name, where the files do not say it
     flat_type: str = ""
     normalise: bool = False  # divide flats and illumination corrections by their median over the focal plane
+    supersedes: bool = False  # whether they take the place of older ones whose dates lie within theirs
     sections: tuple[str, ...] = ()  # only these
 
 
@@ -242,10 +245,27 @@ def _registered(
         "valid_from": terms.valid[0],
         "valid_to": terms.valid[1],
     }
-    found, _ = CalibratorFile.objects.get_or_create(
-        kind=terms.kind, calibrator_set=terms.calibrator_set, **file, defaults=wanted
+    found, is_new = CalibratorFile.objects.get_or_create(
+        kind=terms.kind,
+        calibrator_set=terms.calibrator_set,
+        **file,
+        defaults={**wanted, "quality": _figures(product)},
     )
     if other := [name.replace("_", " ") for name, value in wanted.items() if getattr(found, name) != value]:
         reason = f"the same {terms.kind} of CCD {section} is registered with another {', '.join(other)}"
         raise BadInput(what=str(path), reason=f"{reason}; change that in the admin: calibrator {found.pk}")
+    if is_new and terms.supersedes:
+        supersede(found)
     return found
+
+
+def _figures(product: MasterFrame | DataFile) -> dict[str, float]:
+    """What the page of a calibrator says of it."""
+    if isinstance(product, DataFile):
+        return {"rows": len(product.table)}
+    good = (product.flags & int(PixelFlag.UNUSABLE)) == 0
+    return {
+        "median": float(np.median(product.data[good])),
+        "scatter": float(mad_std(product.data[good])),
+        "flagged_percent": round(100 * float(np.mean(product.flags != 0)), 3),
+    }

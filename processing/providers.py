@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -162,12 +162,21 @@ def calibrators(data: DataStore, step: Step) -> Calibrators:
         if kind in CalibratorFile.Kind.values
     }
     frames = Frames(**{kind: contents(file) for kind, file in files.items()})
+    frames = replace(frames, bad_pixels=_unknown_pixels(frames.bad_pixels, files.values()))
     neighbours = {}
     if frames.crosstalk is not None:
         for name in sorted(set(map(str, frames.crosstalk["source_section"])) - {"", data.section}):
             raw = read_raw(exposure, name)
             neighbours[name] = RawCcd(raw.data, raw.amplifiers)
     return Calibrators(frames, corrections, tuple(files.values()), neighbours)
+
+
+def _unknown_pixels(bad_pixels: np.ndarray | None, files: Iterable[CalibratorFile]) -> np.ndarray | None:
+    """Flags of a mask of bad pixels, and of those that the other frames know nothing of, e.g. at the edge of a flat."""
+    for file in files:
+        if file.image_id and file.kind != CalibratorFile.Kind.BAD_PIXELS and file.image.flags.any():
+            bad_pixels = file.image.flags if bad_pixels is None else bad_pixels | file.image.flags
+    return bad_pixels
 
 
 @provides(StarCatalog)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.connection import wait
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
@@ -27,6 +33,7 @@ from processing.algorithms.simulation_render import Frame, render
 from processing.algorithms.simulation_tiles import Tiles, sky_around, tiles_within
 from processing.algorithms.simulation_weather import Weather
 from processing.algorithms.sky import tangent_plane
+from processing.errors import Killed
 from processing.simulated_truth import effects_of, sources_in, write_planes, write_truth
 from processing.simulators.base import Shot, Simulator
 from products.storage import whole_file
@@ -76,8 +83,8 @@ def write_exposure(
     """
     path = folder / simulator.file_name(shot)
     names = simulator.chosen(sections)
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=folder) as scratch:
+    # In the context of the whole file every failure of the disk, also in a child, becomes a clear error.
+    with whole_file(path) as partial, tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=folder) as scratch:
         jobs = [(simulator, shot, scene, name, Path(scratch)) for name in names]
         parts = {}
         for part in _worked(jobs, numprocs):
@@ -85,15 +92,16 @@ def write_exposure(
             tick(part.section)
         ordered = [parts[name] for name in names]
         weather = simulator.weather(shot, scene.seed)
+        last = _last(simulator, shot, scene, Path(scratch)) if names == simulator.sections() else None
+        files = [(part.path, part.start) for part in ordered] + ([last] if last else [])
+        simulator.primary(shot, weather, _count(files)).writeto(partial, overwrite=True)
+        with partial.open("ab") as file:
+            for source, start in files:
+                for piece in _bytes_of(source, start):
+                    file.write(piece)
         write_truth(truth_path(path), simulator, shot, weather, ordered)
         for planes in sorted(Path(scratch).glob("*.planes.fits")):
             planes.replace(folder / f"{truth_path(path).name.removesuffix('.fits')}.{planes.name.split('.')[0]}.fits")
-        with whole_file(path) as partial:
-            simulator.primary(shot, weather).writeto(partial, overwrite=True)
-            with partial.open("ab") as file:
-                for part in ordered:
-                    for piece in _bytes_of(part):
-                        file.write(piece)
     return path
 
 
@@ -112,12 +120,11 @@ def simulate_section(simulator: Simulator, shot: Shot, scene: Scene, section: st
     charge = expose(ccd, light, exposure_time=shot.exposure_time, seed=seed, rays=shot.kind != "bias")
     others = []
     for other in sorted({ghost.section for ghost in ccd.ghosts if ghost.section}):
-        others += crosstalk_sources(ccd, _signal_of(simulator, shot, scene, other), other)
+        amplifiers = simulator.layout(other, shot.mjd).amplifiers
+        others += crosstalk_sources(ccd, _signal_of(simulator, shot, scene, other), other, amplifiers)
     read = read_out(charge, ccd, seed=seed, others=others)
     path = scratch / f"{section}.fits"
-    fits.HDUList([fits.PrimaryHDU(), *simulator.extensions(shot, section, read.raw)]).writeto(path)
-    with fits.open(path) as hdus:
-        start = hdus[1].fileinfo()["hdrLoc"]
+    start = _write_hdus(path, simulator.extensions(shot, section, read.raw), simulator.has_checksums)
     if scene.planes:
         write_planes(scratch / f"{section}.planes.fits", ccd, read)
     return Part(section, path, start, sources, effects_of(section, ccd, read, frame))
@@ -232,16 +239,58 @@ def _worked(jobs: Sequence[tuple], numprocs: int) -> Iterator[Part]:
         return
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["processing.workers", "processing.simulated_exposures"])
-    pool = ProcessPoolExecutor(min(numprocs, len(jobs)), mp_context=context)
+    pool = ProcessPoolExecutor(min(numprocs, len(jobs)), mp_context=context, initializer=_begin)
     try:
         for done in as_completed([pool.submit(simulate_section, *job) for job in jobs]):
             yield done.result()
+    except BrokenProcessPool as error:
+        reason = "a process that simulated a CCD was killed (often too little memory: use fewer --numprocs)"
+        raise Killed(reason=reason, exit_code=None) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _bytes_of(part: Part) -> Iterator[bytes]:
-    with part.path.open("rb") as file:
-        file.seek(part.start)
+def _begin() -> None:
+    """In a child: a terminal's Ctrl-C is for the parent, which stops it; and it does not outlive the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    wait([multiprocessing.parent_process().sentinel])
+    os.kill(os.getpid(), signal.SIGKILL)  # all that it has is scratch
+
+
+def _last(simulator: Simulator, shot: Shot, scene: Scene, scratch: Path) -> tuple[Path, int] | None:
+    """The file of what comes after the CCDs, and where its first extension begins."""
+    hdus = simulator.last(shot, np.random.default_rng(shot.seed(scene.seed, "last")))
+    path = scratch / "last.fits"
+    return (path, _write_hdus(path, hdus, simulator.has_checksums)) if hdus else None
+
+
+def _write_hdus(path: Path, hdus: Sequence[Any], has_checksums: bool) -> int:
+    """Write extensions into a file; the byte at which the first of them begins."""
+    fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(path)
+    if has_checksums:
+        with fits.open(path, mode="update", disable_image_compression=True) as found:
+            for hdu in found[1:]:
+                hdu.header["CHECKVER"] = "COMPLEMENT"
+                hdu.add_checksum(when="")  # no date: the same exposure is the same bytes
+    with fits.open(path) as found:
+        return found[1].fileinfo()["hdrLoc"]
+
+
+def _count(files: Sequence[tuple[Path, int]]) -> int:
+    """How many extensions are in files."""
+    number = 0
+    for path, _ in files:
+        with fits.open(path) as hdus:
+            number += len(hdus) - 1
+    return number
+
+
+def _bytes_of(path: Path, start: int) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        file.seek(start)
         while piece := file.read(_COPIED):
             yield piece

@@ -130,6 +130,7 @@ def _stop(children: Sequence[_Child]) -> None:
 
 
 def _work(pipe: Connection, exposure_id: Any, section: str, settings: Any, report_id: uuid.UUID) -> None:
+    from processing.allowance import keep_within_allowance
     from processing.exposures import process_section
     from products.models import Exposure
 
@@ -137,6 +138,7 @@ def _work(pipe: Connection, exposure_id: Any, section: str, settings: Any, repor
         with contextlib.suppress(OSError):  # nobody listens any more: the thread below ends this process
             pipe.send(step)
 
+    keep_within_allowance()
     _interruptible()
     threading.Thread(target=end_with_parent, daemon=True).start()
     try:

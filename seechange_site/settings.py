@@ -20,6 +20,8 @@ SEECHANGE_CONDUCTOR = env.text("SEECHANGE_CONDUCTOR", "http://127.0.0.1:8000")  
 SEECHANGE_CLAIM_TOKEN = env.text("SEECHANGE_CLAIM_TOKEN")
 SEECHANGE_NOIRLAB = env.text("SEECHANGE_NOIRLAB", "https://astroarchive.noirlab.edu")  # archive of DECam exposures
 SEECHANGE_NOIRLAB_TOKEN = env.text("SEECHANGE_NOIRLAB_TOKEN")  # for exposures that are not public yet
+SEECHANGE_CCD_MEMORY = env.integer("SEECHANGE_CCD_MEMORY", 16)  # GB that the process of one CCD may use; 0: any
+SEECHANGE_CCD_CPU = env.integer("SEECHANGE_CCD_CPU", 3600)  # seconds of CPU time; 0: any
 
 DEBUG = env.boolean("DEBUG", True)
 SECRET_KEY = env.kept_secret("SECRET_KEY", SEECHANGE_DATA / "secret_key")

@@ -13,6 +13,7 @@ REAL_DATA = Path(os.environ.get("SEECHANGE_REAL_DATA", Path(__file__).parents[2]
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--postgresql", action="store_true", help="Use PostgreSQL instead of SQLite.")
+    parser.addoption("--mutants", type=int, default=1200, help="Spoiled files of the test of the admission guard.")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -19,12 +19,13 @@ from processing.instruments.base import Instrument
 from processing.pipelines import COADD, FAKES, SCIENCE, STEPS
 from processing.plugins import Plugin
 from processing.senders.base import Sender
+from processing.simulators.base import Simulator
 from processing.step import Step
 from products.models.files import FileBacked
 from products.pixel_flags import PixelFlag
 
 ROOT = Path(__file__).parents[1]
-FAMILIES = (Instrument, SubtractionMethod, Scorer, StarCatalogSource, Sender)
+FAMILIES = (Instrument, SubtractionMethod, Scorer, StarCatalogSource, Sender, Simulator)
 MEMBERS = [(family, name) for family in FAMILIES for name in family.members()]
 PARAMETERS = [pair for step in STEPS for pair in wiring.declarations(step.parameters_class(), step.name)]
 OURS = sorted(name for name, app in get_commands().items() if app in ("products", "processing", "conductor"))

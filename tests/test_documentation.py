@@ -17,9 +17,12 @@ from django.urls import reverse
 
 from conductor import models as conductor_models
 from processing import config
+from processing.algorithms.simulation import SkyParameters
+from processing.algorithms.simulation_ccd import CcdParameters
 from processing.instruments.base import Instrument
 from processing.pipeline import Pipeline
 from processing.pipelines import STEPS
+from processing.simulators.base import Simulator
 from products import models
 from products.models import Badness
 from products.pixel_flags import PixelFlag
@@ -173,6 +176,12 @@ def test_every_assignment_names_a_parameter(path):
             continue
         if step == "instrument":
             assert any(key in member.model_fields for member in Instrument.members().values()), text
+        elif step == "sky":
+            assert key in SkyParameters.model_fields, text
+        elif step == "simulator":
+            first, _, second = key.partition(".")
+            assert any(first in member.model_fields for member in Simulator.members().values()), text
+            assert not second or second in CcdParameters.model_fields, text
         else:
             Pipeline(STEPS, configuration=config.assign(config.load(), [text]))
 

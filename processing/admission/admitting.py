@@ -130,8 +130,8 @@ class _Examination:
                 said = f"its headers have more than {self.rules.limits.max_all_cards} cards"
                 raise BadExposureFile(Code.TOO_MANY_CARDS, said)
         self._tolerate(lambda: _check_names(self.hdus))
-        check_extensions(self.hdus, self.rules)
         check_keywords(self.hdus, self.rules)
+        check_extensions(self.hdus, self.rules)
 
     def _next(self, contents: Contents, offset: int) -> Hdu:
         rules = self.rules
@@ -180,7 +180,7 @@ def _check_rest(contents: Contents, offset: int, rules: AdmissionRules) -> None:
     )
     if length >= BLOCK and not is_zero:
         said = f"{length} bytes follow the last extension, and are neither an extension nor zeros"
-        raise BadExposureFile(Code.NOT_FITS, said)
+        raise BadExposureFile(Code.BAD_STRUCTURE, said)
     raise BadExposureFile(Code.TRAILING_BYTES, f"{length} bytes follow the last extension")
 
 

@@ -8,6 +8,8 @@ _FETCH = "fetch it again"
 _WRITER = "ask whoever wrote it"
 _HEADER = "correct its header"
 _OTHER = "is it the right file?"
+_CAMERA = "choose another --instrument, or correct its header"
+_PLACE = "correct its header; for --instrument generic --set instrument.ra, .dec and .pixel_scale stand for it"
 
 
 class Code(StrEnum):
@@ -38,7 +40,7 @@ class Code(StrEnum):
         "unpack it, or use gzip",
     )
     NOT_FITS = "not-fits", "It does not begin as a FITS file does.", _OTHER
-    BAD_GZIP = "bad-gzip", "The gzip stream is damaged, cut short, or its checksum is wrong.", _FETCH
+    BAD_GZIP = "bad-gzip", "The gzip stream is damaged, cut short, or its checksum is wrong.", f"is it whole? {_FETCH}"
     GZIP_BOMB = "gzip-bomb", "Unpacked it is out of all proportion to its size.", "do not use it"
     TRUNCATED = "truncated", "It ends before what its headers announce.", f"is it whole? {_FETCH}"
     TRAILING_BYTES = "trailing-bytes", "Something that is no FITS follows the last extension.", _FETCH, True
@@ -90,16 +92,20 @@ class Code(StrEnum):
     BAD_WCS = (
         "bad-wcs",
         "The coordinates in a header are not finite, impossible, or of a kind that nobody knows.",
-        _HEADER,
+        _PLACE,
         True,
     )
 
     # What an instrument wants
     DUPLICATE_EXTENSION = "duplicate-extension", "Two extensions have the same name and version.", _WRITER, True
-    MISSING_EXTENSION = "missing-extension", "It has not the extensions that files of its instrument have.", _OTHER
+    MISSING_EXTENSION = "missing-extension", "It has not the extensions that files of its instrument have.", _CAMERA
     NO_IMAGE = "no-image", "There is no two-dimensional image in it.", _OTHER
-    MISSING_KEYWORD = "missing-keyword", "A keyword without which the instrument's files are no use is missing.", _OTHER
-    BAD_VALUE = "bad-value", "A keyword has a value that is impossible for the instrument.", _HEADER
+    MISSING_KEYWORD = (
+        "missing-keyword",
+        "A keyword that the instrument's files must have is missing.",
+        _CAMERA,
+    )
+    BAD_VALUE = "bad-value", "A keyword has a value that is impossible for the instrument.", _CAMERA
 
     # Pixels, looked at when a CCD is read
     NO_VALUES = "no-values", "Too few pixels of a CCD have a usable value.", _OTHER

@@ -42,6 +42,8 @@ def check_compression(contents: Contents, hdu: Hdu, columns: list[Column], rules
     wanted = math.prod(-(-length // side) for length, side in zip(hdu.shape, tile))
     if wanted != hdu.axes[1]:
         raise BadExposureFile(Code.BAD_COMPRESSION, f"{hdu} needs {wanted} tiles and has {hdu.axes[1]}")
+    if wanted > rules.limits.max_tiles:
+        raise BadExposureFile(Code.TOO_MANY_PIXELS, f"{hdu} has {wanted} tiles; {rules.limits.max_tiles} are possible")
     unpacked = math.prod(hdu.shape) * abs(bitpix) // 8
     if unpacked > max(HARMLESS, rules.limits.max_expansion * hdu.size):
         raise BadExposureFile(Code.EXPANSION, f"{hdu}: {hdu.size} bytes would be {unpacked}")

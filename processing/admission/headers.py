@@ -18,10 +18,11 @@ _TEXT = re.compile(r"'((?:[^']|'')*)' *(?:/.*)?", re.DOTALL)
 _PLAIN = re.compile(rb"[A-Z0-9_-]* *")
 _CONTROL, _FOREIGN = re.compile(rb"[\x00-\x1f\x7f]"), re.compile(rb"[\x80-\xff]")
 _PRINTABLE = re.compile(rb"[\x20-\x7e]*")
-_UNVALUED = (b"COMMENT ", b"HISTORY ", b"        ", b"CONTINUE", b"HIERARCH")
+_END, _NO_END = b"END".ljust(80), re.compile(rb"END {0,76}[^A-Z0-9_ -]")
 # Programs differ in which of two cards they take: two that differ are two different images.
 _DESCRIBING = re.compile(
-    r"SIMPLE|XTENSION|BITPIX|NAXIS\d*|PCOUNT|GCOUNT|TFIELDS|TFORM\d+|THEAP|BSCALE|BZERO|BLANK|"
+    r"SIMPLE|XTENSION|BITPIX|NAXIS\d*|PCOUNT|GCOUNT|GROUPS|EXTEND|TFIELDS|T(?:FORM|DIM|BCOL|SCAL|ZERO)\d+|THEAP|BSCALE|"
+    r"BZERO|BLANK|"
     r"Z(?:IMAGE|CMPTYPE|BITPIX|NAXIS\d*|TILE\d+|NAME\d+|VAL\d+|SCALE|ZERO|QUANTIZ|DITHER0)"
 )
 
@@ -43,9 +44,11 @@ class Header:
     index: int  # of the HDU in the file
     offset: int  # of the header in the file, bytes
     length: int  # bytes, padding included
-    cards: dict[str, bytes] = field(default_factory=dict)  # of each keyword with a value, all 80 bytes
+    cards: dict[str, bytes] = field(default_factory=dict)  # of each keyword with a value, what follows its `= `
+    repeated: dict[str, list[bytes]] = field(default_factory=dict)  # the further values of keywords that are repeated
     order: list[str] = field(default_factory=list)  # of the first keywords
     count: int = 0
+    last: str = ""  # keyword
     oddities: dict[Code, str] = field(default_factory=dict)  # what rules may tolerate, the first of each
 
     def __str__(self) -> str:
@@ -57,6 +60,10 @@ class Header:
         card = self.cards.get(keyword)
         value = None if card is None else value_of(card)
         return default if value is None else value
+
+    def values(self, keyword: str) -> list[Value | NoValue]:
+        """All values of a keyword: what reads the file later may take another than the first."""
+        return [value_of(card) for card in (self.cards[keyword], *self.repeated.get(keyword, ()))]
 
     def integer(self, keyword: str, low: int, high: int, default: int | None = None) -> int:
         """A keyword that describes the data; BadExposureFile where it is missing, no whole number or out of range."""
@@ -81,11 +88,11 @@ class Header:
 
 
 def value_of(card: bytes) -> Value | NoValue:
-    """The value in a card of 80 bytes; None where it is undefined."""
-    text = card[10:].decode("latin-1").lstrip(" ")
+    """The value in what follows the `= ` of a card; None where it is undefined."""
+    text = card.decode("ascii", "replace").strip(" ")
     if text.startswith("'"):
         found = _TEXT.fullmatch(text)
-        return found[1].replace("''", "'").rstrip() if found else NoValue(text.rstrip())
+        return found[1].replace("''", "'").rstrip(" ") if found else NoValue(text)
     token = text.partition("/")[0].strip(" ")
     if token in ("T", "F"):
         return token == "T"
@@ -106,16 +113,24 @@ def read_header(contents: Contents, index: int, offset: int, limits: Limits) -> 
         is_printable = _PRINTABLE.fullmatch(block) is not None
         for start in range(0, BLOCK, CARD):
             card = block[start : start + CARD]
-            if card[:8] == b"END     " and not card[8:].strip(b" \0"):
-                if block[start + CARD :].strip(b" "):
-                    header.note(Code.BAD_PADDING, "something follows its END")
+            if card == _END:
+                _check_padding(header, block[start + CARD :])
                 return header
+            if _NO_END.match(card):
+                raise BadExposureFile(Code.BAD_STRUCTURE, f"HDU {index} has an END with something behind it")
             if not is_printable:
                 _note_characters(header, card)
             _add(header, card)
         if header.count > limits.max_cards:
             raise BadExposureFile(Code.TOO_MANY_CARDS, f"HDU {index} has more than {limits.max_cards} cards")
     raise BadExposureFile(Code.NO_END, f"the header of HDU {index} has no END")
+
+
+def _check_padding(header: Header, rest: bytes) -> None:
+    if b"=" in rest:  # a reader that goes on behind END would take these for cards
+        raise BadExposureFile(Code.BAD_STRUCTURE, f"{header} has cards behind its END")
+    if rest.strip(b" "):
+        header.note(Code.BAD_PADDING, "something follows its END")
 
 
 def _note_characters(header: Header, card: bytes) -> None:
@@ -127,19 +142,48 @@ def _note_characters(header: Header, card: bytes) -> None:
 
 def _add(header: Header, card: bytes) -> None:
     header.count += 1
-    if card.startswith(_UNVALUED):
+    if card.startswith(b"CONTINUE"):
+        if _DESCRIBING.fullmatch(header.last):
+            raise BadExposureFile(Code.BAD_STRUCTURE, f"HDU {header.index} has a {header.last} of several cards")
         return
-    name = card[:8]
-    if _PLAIN.fullmatch(name) is None:
-        header.note(Code.LOWER_CASE, f"the keyword {name.decode('ascii', 'replace').strip()!r}")
-    keyword = name.decode("latin-1").rstrip()
-    if card[8:10] != b"= ":
-        if _DESCRIBING.fullmatch(keyword):
-            raise BadExposureFile(Code.BAD_STRUCTURE, f"HDU {header.index} has {keyword} without a value")
+    keyword, value, is_plain = _parts(card)
+    header.last = keyword
+    if keyword in ("", "COMMENT", "HISTORY"):
+        return
+    if not is_plain:
+        header.note(Code.LOWER_CASE, f"the keyword {card[:8].decode('ascii', 'replace').strip()!r}")
+    if _DESCRIBING.fullmatch(keyword) and (value is None or not is_plain):
+        said = f"HDU {header.index} has {keyword} {'without a value' if is_plain else 'in an odd way of writing'}"
+        raise BadExposureFile(Code.BAD_STRUCTURE, said)
+    if value is None:
         return
     if len(header.order) < 16:
         header.order.append(keyword)
-    before = header.cards.setdefault(keyword, card)
-    if before is not card and _DESCRIBING.fullmatch(keyword) and repr(value_of(before)) != repr(value_of(card)):
-        said = f"{header} has {keyword} = {value_of(before)!r} and {value_of(card)!r}"
+    before = header.cards.setdefault(keyword, value)
+    if before is value:
+        return
+    header.repeated.setdefault(keyword, []).append(value)
+    if _DESCRIBING.fullmatch(keyword) and repr(value_of(before)) != repr(value_of(value)):
+        said = f"{header} has {keyword} = {value_of(before)!r} and {value_of(value)!r}"
         raise BadExposureFile(Code.REPEATED_KEYWORD, said)
+
+
+def _parts(card: bytes) -> tuple[str, bytes | None, bool]:
+    """Keyword, the bytes of its value or None, and whether the keyword is written as the standard wants.
+
+    Astropy finds more keywords than the standard knows: small ones, ones with their `=` too far to the left, and those
+    of the HIERARCH convention. What it takes for a keyword must be looked at as one.
+    """
+    name = card[:8]
+    if card[8:10] == b"= " and _PLAIN.fullmatch(name):
+        return name.decode("ascii").rstrip(" "), card[10:], True
+    if name == b"HIERARCH" and card[8:9] == b" " and b"=" in card:
+        keyword, _, value = card[9:].partition(b"=")
+        keyword = keyword.decode("ascii", "replace").strip().upper()
+        return keyword, value, len(keyword) > 8 or " " in keyword
+    place = card.find(b"= ", 0, 10)
+    if place < 0 and card[8:9] == b"=":  # no value to Astropy, but one that its verification may make
+        return name.decode("ascii", "replace").strip().upper(), card[9:], False
+    keyword = (name[:place] if 0 <= place < 8 else name).decode("ascii", "replace").strip().upper()
+    is_plain = place < 0 and _PLAIN.fullmatch(name) is not None
+    return keyword, None if place < 0 else card[place + 2 :], is_plain

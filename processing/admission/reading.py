@@ -157,7 +157,7 @@ def _unpack(source: BinaryIO, target: BinaryIO, limits: Limits, budget: Budget) 
         said = " ".join(str(error).split(":")[-1].split())
         raise BadExposureFile(Code.BAD_GZIP, f"it cannot be unpacked to its end: {said}") from error
     if not stream.eof:
-        raise BadExposureFile(Code.BAD_GZIP, "the gzip stream ends too early; is the file whole?")
+        raise BadExposureFile(Code.BAD_GZIP, "the gzip stream ends too early")
     target.write(rest)
     target.flush()
     return size + len(rest)

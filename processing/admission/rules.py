@@ -22,7 +22,8 @@ class Limits:
     max_all_cards: int = 100_000
     max_axis: int = 100_000  # pixels
     max_pixels: int = 400_000_000  # of one image
-    max_rows: int = 20_000_000  # of one table
+    max_rows: int = 5_000_000  # of one table
+    max_tiles: int = 200_000  # of one compressed image
     max_expansion: float = 200.0  # of a compressed image of more than 256 MB
     max_trailing: int = 1_000_000  # bytes after the last extension, where they are tolerated
 

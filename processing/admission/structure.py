@@ -77,13 +77,10 @@ def describe(header: Header, contents: Contents, rules: AdmissionRules) -> Hdu:
     size = groups * (gap + math.prod(axes)) * abs(bitpix) // 8 if axes else 0
     _check_order(header, kind, len(axes))
     hdu = Hdu(header, kind, bitpix, axes, size, gap)
-    if hdu.offset + size > contents.size:
-        missing = hdu.offset + size - contents.size
-        raise BadExposureFile(
-            Code.TRUNCATED, f"{header} announces {size} bytes of data, {missing} of them are not there"
-        )
     if hdu.end > contents.size:
-        raise BadExposureFile(Code.TRUNCATED, f"{header}: the last block of its data is not whole")
+        missing = hdu.end - contents.size
+        said = f"{header} announces {hdu.padded} bytes of data in whole blocks, {missing} of them are not there"
+        raise BadExposureFile(Code.TRUNCATED, said)
     if kind in (PRIMARY, IMAGE):
         hdu.shape = axes
         check_scaling(header, "BSCALE", "BZERO")

@@ -16,7 +16,7 @@ _NUMBERS = re.compile(
 )
 _SIP = re.compile(r"(?:A|B|AP|BP)_(\d{1,4})_(\d{1,4})")
 _POLYNOMIAL = re.compile(r"PV\d_(\d+)[A-Z]?")
-_CELESTIAL = re.compile(r"(RA|DEC|[GESH]LON|[GESH]LAT)-+([A-Z0-9]{3})(?:-SIP)?")
+_CELESTIAL = re.compile(r"(RA--|DEC-|[GESH]LON|[GESH]LAT)-([A-Z0-9]{3})(?:-SIP)?")
 _LATITUDES = ("DEC", "GLAT", "ELAT", "SLAT", "HLAT")
 _PROJECTIONS = re.compile(
     "AZP|SZP|TAN|STG|SIN|ARC|ZPN|ZEA|AIR|CYP|CEA|CAR|MER|COP|COE|COD|COO|SFL|PAR|MOL|AIT|BON|PCO|TSC|CSC|QSC|HPX|XPH|"
@@ -29,10 +29,11 @@ def check_wcs(header: Header, rules: AdmissionRules) -> None:
     """BadExposureFile with `bad-wcs` for coordinates that are not finite, impossible or unknown."""
     numbers = {}
     for keyword in header.cards:
-        if _NUMBERS.fullmatch(keyword) and (value := header.get(keyword)) not in (None, ""):
-            numbers[keyword] = _finite(header, keyword, value)
+        if _NUMBERS.fullmatch(keyword):
+            found = [_finite(header, keyword, value) for value in header.values(keyword) if value not in (None, "")]
+            numbers |= {keyword: found[0]} if found else {}
     axes = header.integer("WCSAXES", 0, 4, 0) if "WCSAXES" in header.cards else 0
-    _check_polynomials(header, numbers, rules)
+    _check_polynomials(header, rules)
     for axis in ("", *sorted({keyword[-1] for keyword in header.cards if re.fullmatch(r"CTYPE1[A-Z]", keyword)})):
         _check_axes(header, numbers, axis, rules)
     if axes and any(int(keyword[5]) > 4 for keyword in header.cards if re.fullmatch(r"CTYPE\d", keyword)):
@@ -53,20 +54,21 @@ def _finite(header: Header, keyword: str, value: object) -> float:
     return found
 
 
-def _check_polynomials(header: Header, numbers: dict[str, float], rules: AdmissionRules) -> None:
+def _check_polynomials(header: Header, rules: AdmissionRules) -> None:
     for keyword in header.cards:
         if match := _SIP.fullmatch(keyword):
-            order = int(match[1]) + int(match[2])
+            orders = [int(match[1]) + int(match[2])]
         elif keyword in ("A_ORDER", "B_ORDER", "AP_ORDER", "BP_ORDER"):
-            order = numbers.get(keyword, 0)
+            orders = [float(value) for value in header.values(keyword) if value not in (None, "")]
         else:
             match = _POLYNOMIAL.fullmatch(keyword)
             if match and int(match[1]) >= _MOST_COEFFICIENTS:
                 raise _refused(header, f"{keyword} is none of the {_MOST_COEFFICIENTS} coefficients that there are")
             continue
-        if not 0 <= order <= rules.max_sip_order or order != int(order):
-            most = rules.max_sip_order
-            raise _refused(header, f"{keyword} means a polynomial of order {order:g}, {most} is possible")
+        for order in orders:
+            if not 0 <= order <= rules.max_sip_order or order != int(order):
+                most = rules.max_sip_order
+                raise _refused(header, f"{keyword} means a polynomial of order {order:g}, {most} is possible")
 
 
 def _check_axes(header: Header, numbers: dict[str, float], axis: str, rules: AdmissionRules) -> None:
@@ -82,9 +84,9 @@ def _check_axes(header: Header, numbers: dict[str, float], axis: str, rules: Adm
                 raise _refused(header, f"CTYPE{number}{axis} = {text!r} is no kind of coordinate")
             others += [text.strip()] if text.strip() else []
             continue
-        kinds.append(match[1])
+        kinds.append(match[1].rstrip("-"))
         projections.add(match[2])
-        _check_reference(header, numbers, f"CRVAL{number}{axis}", match[1])
+        _check_reference(header, numbers, f"CRVAL{number}{axis}", kinds[-1])
     if unknown := [name for name in projections if not _PROJECTIONS.fullmatch(name)]:
         raise _refused(header, f"there is no projection {', '.join(sorted(unknown))}")
     if kinds and others:

@@ -13,6 +13,7 @@ from processing.parameters import Parameters, param
 _CELLS = 8  # along each axis, for the large-scale structure
 _LAG = 4  # px between the pixels whose difference is the noise
 _FEWEST = 3  # frames of which one can be the odd one out
+_OVERSCAN = 0.02  # noise of a pixel
 
 
 class AcceptanceParameters(Parameters):
@@ -53,6 +54,7 @@ class FrameFigures:
     cells: np.ndarray  # (8, 8) medians
     noise_of_cell: float  # expected error of such a median
     full: float  # saturation level in the unit of the stack
+    noise_of_pixel: float = 0.0  # expected
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ def frame_figures(frame: np.ndarray, mask: np.ndarray, saturated: float, expecte
         cells=cells,
         noise_of_cell=1.2533 * float(np.sqrt(variance / size)),
         full=expected.full,
+        noise_of_pixel=float(np.sqrt(variance)),
     )
 
 
@@ -126,7 +129,12 @@ def _by_level(levels, figures, p, has_light, is_lamp):
         for index in np.flatnonzero(~together):
             yield int(index), f"level {levels[index]:.0f} is far from {middle:.0f}, near which most of the set are"
         return
-    error = max(max(one.noise_of_cell for one in figures), mad_std(levels))
+    # The level of the overscan is not known better than to a small part of the noise of a pixel, whatever few say.
+    error = max(
+        max(one.noise_of_cell for one in figures),
+        mad_std(levels),
+        _OVERSCAN * max(one.noise_of_pixel for one in figures),
+    )
     for index in np.flatnonzero(np.abs(levels - middle) > p.deviation * error):
         yield int(index), f"level {levels[index]:.2f} is far from that of the set, {middle:.2f} ± {error:.2f}"
 

@@ -42,7 +42,7 @@ class CcdParameters(Parameters):
     overfull: float = param(1.02, ge=1, le=1.2, help="Full well, as read, over the saturation of the header.")
     nonlinearity: float = param(0.025, ge=0, le=0.1, help="Largest deficit of an amplifier at full well.")
     crosstalk: float = param(6e-4, ge=0, lt=0.1, help="Largest coefficient between amplifiers of a CCD.")
-    dark: float = param(0.004, ge=0, unit="electron/s", help="Dark current.")
+    dark: float = param(0.004, ge=0, unit="electron/s", help="Dark current of every pixel.")
     glow: float = param(0.02, ge=0, unit="electron/s", help="Glow of the amplifiers in the corners.")
     hot_pixels: float = param(40.0, ge=0, unit="1/Mpx", help="Pixels with a large dark current.")
     hot_rate: float = param(15.0, ge=0, unit="electron/s", help="Typical dark current of a hot pixel.")
@@ -54,7 +54,7 @@ class CcdParameters(Parameters):
     screen_error: float = param(0.03, ge=0, lt=0.5, help="How unevenly the flat screen is lit over the field.")
     fringes: float = param(0.0, ge=0, lt=0.5, help="Amplitude of the fringes, relative to the sky.")
     fringe_period: float = param(70.0, gt=4, unit="px", help="Typical distance of the fringes.")
-    cosmic_rays: float = param(0.5, ge=0, unit="1/Mpx/s", help="Cosmic rays.")
+    cosmic_rays: float = param(0.5, ge=0, unit="1/Mpx/s", help="Cosmic rays that hit a CCD.")
 
 
 @dataclass(frozen=True)

@@ -132,14 +132,16 @@ def in_read_order(plane: np.ndarray, amplifier: Amplifier) -> np.ndarray:
     return plane[amplifier.target][:: -1 if amplifier.backwards[0] else 1, :: -1 if amplifier.backwards[1] else 1]
 
 
-def crosstalk_sources(ccd: Ccd, signal: np.ndarray, section: str = "") -> Sources:
+def crosstalk_sources(
+    ccd: Ccd, signal: np.ndarray, section: str = "", amplifiers: Sequence[Amplifier] | None = None
+) -> Sources:
     """What the ghosts of a CCD copy from `signal`, the measured ADU (ny, nx) of its own or another `section`.
 
-    Amplifiers of the other CCD are taken to stand as those of this one.
+    `amplifiers` are those of the other CCD, where they do not stand as those of this one.
     """
-    amplifiers = {amplifier.name: amplifier for amplifier in ccd.layout.amplifiers}
+    by_name = {amplifier.name: amplifier for amplifier in amplifiers or ccd.layout.amplifiers}
     return [
-        (ghost.victim, ghost.coefficient, in_read_order(signal, amplifiers[ghost.source]))
+        (ghost.victim, ghost.coefficient, in_read_order(signal, by_name[ghost.source]))
         for ghost in ccd.ghosts
         if ghost.section == section
     ]

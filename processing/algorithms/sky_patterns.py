@@ -21,7 +21,7 @@ class SourceParameters(Parameters):
     threshold: float = param(
         1.5, gt=0, unit="sigma", help="Smoothed brightness, in pixel noise, above which a pixel is of a source."
     )
-    grow: float = param(10.0, ge=0, unit="px", help="Sources are grown by this.")
+    grow: float = param(5.0, ge=0, unit="px", help="Sources are grown by this: the median bears what is left.")
     box: int = param(128, ge=16, unit="px", help="Side of the meshes in which the sky under the sources is measured.")
 
 

@@ -83,7 +83,7 @@ def wcs_from_header(header: fits.Header) -> WCS:
     what = "the WCS of the header"
     for key, value in header.items():
         stem = key.rstrip("0123456789_")
-        if stem in ("CRVAL", "CRPIX", "CD", "PC", "CDELT", "PV") and not np.isfinite(np.asarray(value, float)):
+        if stem in ("CRVAL", "CRPIX", "CD", "PC", "CDELT", "PV") and not _is_number(value):
             raise BadInput(what=what, reason=f"{key} is not a finite number")
     try:
         with warnings.catch_warnings():
@@ -100,6 +100,13 @@ def wcs_from_header(header: fits.Header) -> WCS:
     if not 1e-3 < scale < 300:
         raise BadInput(what=what, reason=f"a pixel would be {scale:.3g} arcsec wide")
     return wcs
+
+
+def _is_number(value: object) -> bool:
+    try:
+        return bool(np.isfinite(float(value)))
+    except (TypeError, ValueError):
+        return False
 
 
 def pixel_scale_arcsec(wcs: WCS, shape: tuple[int, int]) -> float:

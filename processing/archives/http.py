@@ -77,6 +77,10 @@ class Site:
     def __post_init__(self) -> None:
         self.address = self.address.rstrip("/")
         origin_of(self.address)
+        if not (self.token.isascii() and (self.token.isprintable() or not self.token)):
+            raise BadInput(
+                what="the token of the archive", reason="it has a character that no token has, e.g. a line end"
+            )
         self._opener = urllib.request.build_opener(_SameOrigin)
 
     def post(self, path: str, content: Any) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 from astropy.table import Table
 from astropy.units import Unit, UnitConversionError, UnrecognizedUnit
 
+from processing.admission.admitting import ensure_admitted
 from processing.errors import BadInput
 from processing.plugins import Plugin
 
@@ -22,6 +23,7 @@ _POSITIONS = {
 }
 _STAR = ("is_star", "starnotgal", "star")
 _BANDS = ("u", "g", "r", "i", "z", "y", "B", "V", "R", "I", "J", "H", "K")
+_FITS_NAME = re.compile(r"\.(?:fits?|fts)(?:\.gz)?$", re.IGNORECASE)
 _PLAUSIBLE = (-5.0, 40.0)  # magnitudes; surveys write −9999 or 99 for what they did not measure
 
 
@@ -60,6 +62,8 @@ def read_catalog(path: Path) -> np.ndarray:
     """Stars of a table file (FITS, CSV, ECSV, VOTable) as `star_table` gives them. BadInput says what is missing."""
     if not Path(path).is_file():
         raise BadInput(what=str(path), reason="there is no such file")
+    if _FITS_NAME.search(Path(path).name):
+        ensure_admitted(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import numpy as np
 from astropy.io import fits
 from astropy.time import Time
+from astropy.utils.exceptions import AstropyUserWarning
 from django.conf import settings
 
 from processing.admission.admitting import Admitted, admit, ensure_admitted
@@ -90,9 +91,10 @@ class Instrument(Plugin):
         """The rules with these options."""
         return self.admission
 
-    def admit(self, path: Path) -> Admitted:
+    def admit(self, path: Path, *, is_companion: bool = False) -> Admitted:
         """Let a file from outside in before anything else reads it; BadExposureFile says with a code what is wrong."""
-        return admit(path, self.admission_rules(), scratch_folder())
+        rules = self.admission_rules()
+        return admit(path, rules.of_companion() if is_companion else rules, scratch_folder())
 
     def read_exposure(self, path: Path) -> ExposureFacts:
         """Facts of a raw file, from its headers alone. BadInput says what is wrong with it.
@@ -204,7 +206,7 @@ class Instrument(Plugin):
 def open_fits(path: Path, *, new: bool = False, only: Sequence[int] = ()) -> Iterator[fits.HDUList]:
     """The HDUs of a file. BadInput where it is missing, not FITS, or cut short.
 
-    A `new` one must pass the admission guard, as any file that comes beside an exposure, unless it was admitted before.
+    A `new` one must pass the admission guard by its default rules, unless it was admitted before by others.
     Where `only` some HDUs are wanted, by number, what comes after them is not read.
     """
     if new:
@@ -213,6 +215,7 @@ def open_fits(path: Path, *, new: bool = False, only: Sequence[int] = ()) -> Ite
         raise BadInput(what=str(path), reason="there is no such file")
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AstropyUserWarning)  # of what is odd, and was told when the file was let in
             warnings.filterwarnings("error", message=".*truncated.*")
             hdus = fits.open(path, memmap=False, lazy_load_hdus=bool(only))
             wanted = [hdus[number] for number in only] if only else hdus

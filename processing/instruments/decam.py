@@ -34,7 +34,7 @@ KINDS = {  # OBSTYPE → kind, light of a flat
     "bias": ("bias", ""),
     "dark": ("dark", ""),
     "dome flat": ("flat", "dome"),
-    "sky flat": ("flat", "sky"),
+    "sky flat": ("flat", "twilight"),  # flats of the sky at night are made of science exposures
     "twilight flat": ("flat", "twilight"),
 }
 HINT = "is it a file of DECam as the archive has it? fetch it again, or choose another --instrument"
@@ -59,13 +59,14 @@ class Decam(Instrument):
         with open_fits(path, new=True) as hdus:
             header = hdus[0].header
             reduced = _is_reduced(header, path)
-            images = [hdu for hdu in images_of(hdus, path) if _CCD.match(hdu.name)]
+            images = {hdus.index(hdu): hdu for hdu in images_of(hdus, path) if _CCD.match(hdu.name)}
             if not images:
                 raise BadInput(
                     what=str(path), reason=f"there is no image of a CCD N1 to N31 or S1 to S31 in it; {HINT}"
                 )
-            shapes = {hdu.name: hdu.shape for hdu in images}
-            header = {**images[0].header, **header} if reduced else dict(header)
+            shapes = {hdu.name: hdu.shape for hdu in images.values()}
+            places = {hdu.name: index for index, hdu in images.items()}
+            header = {**next(iter(images.values())).header, **header} if reduced else dict(header)
         kind, light = self._kind(header, path)
         needs_filter = kind in ("science", "flat")
         band = self.short_filter(keyword(header, ["FILTER"], path, HINT, str)) if needs_filter else ""
@@ -84,6 +85,7 @@ class Decam(Instrument):
             telescope=str(header.get("TELESCOP", "")).strip()[:60],
             header={
                 "sections": list(shapes),
+                "hdus": places,
                 "FILTER": band,
                 "flat_type": light,
                 "reduced": reduced,
@@ -102,16 +104,16 @@ class Decam(Instrument):
             raise BadInput(what=f"section {section}", reason=f"{path} has {', '.join(header['sections'])}")
         if header["reduced"]:
             return decam_instcal.read_instcal(path, companions, header, section)
-        with open_fits(path) as hdus:
-            data, found = image_data(hdus[section], path), hdus[section].header
+        place = header["hdus"][section]
+        with open_fits(path, only=[place]) as hdus:
+            data, found = image_data(hdus[place], path), hdus[place].header
         amplifiers = decam_raw.amplifiers(found, path)
-        origin = decam_raw.trim_origin([amplifier.data for amplifier in amplifiers])
         return RawSection(
             section=section,
             filter=header["FILTER"],
             data=data,
             amplifiers=amplifiers,
-            wcs=decam_raw.trimmed_wcs(found, origin),
+            wcs=decam_raw.wcs_cards(found),
             flags=decam_raw.invalid_halves(found, amplifiers),
         )
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from astropy.io import fits
 
 from processing.algorithms.overscan import Amplifier
 from processing.errors import BadInput
 from processing.instruments.base import RawSection, image_data, images_of, keyword, open_fits
+from processing.instruments.decam_raw import wcs_cards
 from processing.instruments.section_tables import TABLES, read_table
 from products.pixel_flags import PixelFlag
 
@@ -27,7 +27,6 @@ ROLES = {"weight": "oow", "flags": "ood"}
 # What the pipeline corrects. It takes no dark.
 DONE = ("overscan", "crosstalk", "bias", "linearity", "flat", "illumination", "fringe", "bad_pixels")
 FIRST_WITH_CODES = (3, 5)  # version of the pipeline
-_WCS = re.compile(r"(WCSAXES|RADESYS|EQUINOX|C(TYPE|UNIT|RVAL|RPIX)[12]|CD[12]_[12]|PV[12]_\d+)$")
 
 
 def companion_name(name: str, role: str) -> str:
@@ -57,8 +56,9 @@ def companions_beside(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict
 
 def read_instcal(path: Path, companions: Mapping[str, Path], header: Mapping[str, Any], section: str) -> RawSection:
     """One CCD with what lies beside it, in electrons once the gain is applied."""
-    with open_fits(path) as hdus:
-        data, found = image_data(hdus[section], path).astype(np.float32), hdus[section].header
+    place = header["hdus"][section]
+    with open_fits(path, only=[place]) as hdus:
+        data, found = image_data(hdus[place], path).astype(np.float32), hdus[place].header
     gain = np.mean([_positive(found, f"GAIN{name}", path) for name in "AB"])
     finite = np.isfinite(data)
     flags = np.where(finite, 0, int(PixelFlag.BAD)).astype(np.uint16)
@@ -86,7 +86,7 @@ def read_instcal(path: Path, companions: Mapping[str, Path], header: Mapping[str
         filter=header["FILTER"],
         data=np.where(finite, data, 0),
         amplifiers=(amplifier,),
-        wcs=fits.Header([card for card in found.cards if _WCS.match(card.keyword)]),
+        wcs=wcs_cards(found),
         zero_point=_zero_point(header.get("MAGZERO"), float(gain)),
         weight=weight,
         flags=flags,

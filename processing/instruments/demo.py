@@ -11,7 +11,7 @@ import numpy as np
 from astropy.io import fits
 
 from processing.admission.codes import Code
-from processing.admission.rules import AdmissionRules
+from processing.admission.rules import AdmissionRules, RequiredKeyword
 from processing.algorithms.overscan import Amplifier, fits_section, parse_section
 from processing.errors import BadInput
 from processing.instruments.base import (
@@ -64,9 +64,9 @@ class Demo(Instrument):
     name = "demo"
     corrections: ClassVar[tuple[str, ...]] = ("overscan", "bias", "flat")
     filters: ClassVar[tuple[str, ...]] = ("g", "r", "i")
-    admission: ClassVar[AdmissionRules] = AdmissionRules(extensions=r"\w+").refusing(
-        Code.DUPLICATE_EXTENSION, Code.STALE_CHECKSUM, Code.TRAILING_BYTES
-    )
+    admission: ClassVar[AdmissionRules] = AdmissionRules(
+        keywords=(RequiredKeyword(("INSTRUME",), str, choices=(CAMERA,)),), extensions=r"\w+"
+    ).refusing(Code.DUPLICATE_EXTENSION, Code.STALE_CHECKSUM, Code.TRAILING_BYTES)
 
     def read_exposure(self, path: Path) -> ExposureFacts:
         with open_fits(path, new=True) as hdus:

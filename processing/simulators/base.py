@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 from astropy.io import fits
 
 from processing.algorithms.horizon import Site
-from processing.algorithms.simulation_ccd import Ccd, CcdParameters, Layout, Place, make_ccd
+from processing.algorithms.simulation_ccd import Ccd, CcdParameters, Ghost, Layout, Place, make_ccd
 from processing.algorithms.simulation_optics import Optics
 from processing.algorithms.simulation_render import Frame, Seeing
 from processing.algorithms.simulation_weather import Photometry, Weather, weather_of
@@ -50,12 +50,16 @@ class Simulator(Plugin):
     telescope: ClassVar[str] = ""
     photometry: ClassVar[Mapping[str, Photometry]] = {}  # of each band
     has_filter_wheel: ClassVar[bool] = True
+    has_checksums: ClassVar[bool] = False  # whether its files have CHECKSUM and DATASUM
     scale: ClassVar[float] = 1.0  # arcsec per px
     scatter: ClassVar[Mapping[str, float]] = {"pointing": 6.0, "rotation": 0.02}  # arcsec, degrees: of each exposure
     exposure_time: ClassVar[float] = 60.0  # s, of the survey
     faintest: ClassVar[tuple[float, float]] = (22.5, 21.8)  # stars and galaxies that are drawn, r
     distortion: ClassVar[float] = 2.0  # px at the edge of the field, which no header tells
 
+    far_crosstalk: float = param(
+        0.0, ge=0, lt=0.1, help="Largest coefficient from the neighbouring CCD; above 0 each CCD takes twice the time."
+    )
     ccd: CcdParameters = param(CcdParameters(), help="What the CCDs are like.")
 
     def sections(self) -> tuple[str, ...]:
@@ -82,13 +86,17 @@ class Simulator(Plugin):
         """The name of the raw file."""
         raise NotImplementedError
 
-    def primary(self, shot: Shot, weather: Weather) -> fits.PrimaryHDU:
-        """The first HDU of the file."""
+    def primary(self, shot: Shot, weather: Weather, count: int) -> fits.PrimaryHDU:
+        """The first HDU of a file with `count` extensions."""
         raise NotImplementedError
 
     def extensions(self, shot: Shot, section: str, raw: np.ndarray) -> list[Any]:
         """The HDUs of a CCD with `raw` (uint16 ADU, as its layout says)."""
         raise NotImplementedError
+
+    def last(self, shot: Shot, rng: np.random.Generator) -> list[Any]:
+        """HDUs that come after those of the CCDs in a file that has them all: focus CCDs, for example."""
+        return []
 
     def parameters_in(self, band: str) -> CcdParameters:
         """What the CCDs are like behind a filter: by default without fringes but in z and Y."""
@@ -103,16 +111,34 @@ class Simulator(Plugin):
         return tuple(name for name in known if name in names) or known
 
     def make_ccd(self, section: str, shot: Shot, seed: int) -> Ccd:
-        """The CCD as it is behind the filter of an exposure; always the same for the same `seed`."""
-        band = self.band_of(section, shot)
-        return make_ccd(
+        """The CCD as it is behind the filter of an exposure; always the same for the same `seed`.
+
+        Fringes, which take long to compute, are left out where there is no night sky to make them.
+        """
+        band, number = self.band_of(section, shot), self.sections().index(section)
+        parameters = self.parameters_in(band)
+        if shot.kind != "science":
+            parameters = parameters.model_copy(update={"fringes": 0.0})
+        ccd = make_ccd(
             self.layout(section, shot.mjd),
-            self.parameters_in(band),
+            parameters,
             seed=seed,
-            number=1 + self.sections().index(section),
+            number=number + 1,
             band=band,
             place=self.place(section),
         )
+        if not self.far_crosstalk:
+            return ccd
+        neighbour = self.sections()[number ^ 1]
+        names = [amplifier.name for amplifier in ccd.layout.amplifiers]
+        others = [amplifier.name for amplifier in self.layout(neighbour, shot.mjd).amplifiers]
+        sizes = np.random.default_rng([seed, number + 1, 7]).uniform(0.3, 1.0, (len(names), len(others)))
+        ghosts = [
+            Ghost(victim, source, float(self.far_crosstalk * size), neighbour)
+            for victim, row in zip(names, sizes)
+            for source, size in zip(others, row)
+        ]
+        return replace(ccd, ghosts=(*ccd.ghosts, *ghosts))
 
     def weather(self, shot: Shot, seed: int) -> Weather:
         """What sky, air and telescope are like in an exposure."""

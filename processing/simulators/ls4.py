@@ -106,7 +106,7 @@ class Ls4Simulator(Simulator):
         letter = self._twilight(shot)[0] if shot.kind == "twilight" else _LETTERS[shot.kind]
         return f"{Time(shot.mjd, format='mjd').strftime('%Y%m%d%H%M%S')}{letter}_{shot.number:05d}.fits.fz"
 
-    def primary(self, shot: Shot, weather: Weather) -> fits.PrimaryHDU:
+    def primary(self, shot: Shot, weather: Weather, count: int) -> fits.PrimaryHDU:
         hdu = fits.PrimaryHDU()
         hdu.header.extend(_camera_cards(), end=True)
         return hdu

@@ -8,9 +8,11 @@ import random
 import re
 import struct
 from collections.abc import Callable
+from unittest.mock import patch
 
 import numpy as np
 from astropy.io import fits
+from astropy.io.fits.hdu.base import _ValidHDU
 
 SHAPE = (40, 60)
 WCS = {
@@ -37,8 +39,8 @@ def written(*hdus: object, checksum: bool = False) -> bytes:
     """The bytes of a file with these HDUs."""
     out = io.BytesIO()
     first = [] if isinstance(hdus[0], fits.PrimaryHDU) else [fits.PrimaryHDU()]
-    kept = fits.HDUList([*first, *hdus])
-    kept.writeto(out, checksum=checksum)
+    with patch.object(_ValidHDU, "_get_timestamp", lambda hdu: "2026-11-28T00:00:00"):  # the same bytes every time
+        fits.HDUList([*first, *hdus]).writeto(out, checksum=checksum)
     return out.getvalue()
 
 

@@ -61,7 +61,7 @@ def raw_ccd(name: str, data: np.ndarray, **changes) -> fits.CompImageHDU:
     facts = {
         **TPV, **sections(name, ny, half), "DETPOS": name, "CCDNUM": 25 if name == "S1" else 32, "FPA": "DECAM_BKP1",
         "GAINA": 4.59347726229, "RDNOISEA": 7.17960496096, "SATURATA": 43266.0, "GAINB": 4.4014084507,
-        "RDNOISEB": 7.01628521127, "SATURATB": 44935.0, "CRPIX1": 2151.2, "CRPIX2": 14826.0 - 50 + offset,
+        "RDNOISEB": 7.01628521127, "SATURATB": 44935.0, "CRPIX1": 2151.2, "CRPIX2": 14826.0,
         "LTV1": 56.0, "LTV2": float(offset), "VALIDA": True, "VALIDB": True,
     }  # fmt: skip
     return fits.CompImageHDU(data, filled(facts, **changes), name=name, compression_type="RICE_1")

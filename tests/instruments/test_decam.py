@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import yaml
 from astropy.io import fits
-from astropy.wcs import WCS
 
+from processing.algorithms.sky import tangent_plane
 from processing.algorithms.wcs_fit import pixel_scale_arcsec, wcs_from_header
 from processing.errors import BadInput
 from processing.instruments import decam_instcal, decam_raw
@@ -17,7 +17,7 @@ from processing.instruments.base import Instrument
 from processing.instruments.decam import Decam
 from processing.instruments.section_tables import table_state
 from products.pixel_flags import PixelFlag
-from tests.instruments.decam_files import PRIMARY, TPV, filled, instcal_files, raw_file, sections
+from tests.instruments.decam_files import PRIMARY, filled, instcal_files, raw_file, sections
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_a_raw_exposure_says_what_its_primary_header_says(raw):
     [
         ("zero", "Y DECam c0005 10095.0 1130.0", "bias", "", ""), ("dark", "solid plate 0.0 0.0", "dark", "", ""),
         ("dome flat", "VR DECam c0007 6300.0 2600.0", "flat", "dome", "VR"), ("zero", None, "bias", "", ""),
-        ("sky flat", "N964 DECam 9640.0 94.0", "flat", "sky", "N964"), ("standard", "Y DECam c0005", "science", "", "Y"),
+        ("sky flat", "N964 DECam 9640.0 94.0", "flat", "twilight", "N964"), ("standard", "Y DECam c0005", "science", "", "Y"),
     ],
 )  # fmt: skip
 def test_the_kind_of_an_exposure_is_that_of_its_obstype(tmp_path, word, filter, kind, light, band):
@@ -94,17 +94,12 @@ def test_amplifiers_are_those_of_the_header(raw, name):
     assert left.backwards == (name == "S1", False) and right.backwards == (name == "S1", True)
 
 
-def test_the_wcs_is_for_the_trimmed_image(raw):
-    for name, top in (("N1", 0), ("S1", 50)):
-        with fits.open(raw) as hdus:
-            of_array = WCS(hdus[name].header)
+def test_the_wcs_is_that_of_the_header_with_its_distortion(raw):
+    for name in ("N1", "S1"):
         _, ccd = read(raw, name)
-        wcs = wcs_from_header(ccd.wcs)
         assert "PV1_10" in ccd.wcs and "LTV1" not in ccd.wcs and "GAINA" not in ccd.wcs
-        np.testing.assert_allclose(
-            wcs.all_pix2world(3, 5, 0), of_array.all_pix2world(3 + 56, 5 + top, 0), rtol=0, atol=1e-11
-        )
-        assert pixel_scale_arcsec(wcs, (80, 60)) == pytest.approx(0.263, abs=0.003)
+        assert (ccd.wcs["CRPIX1"], ccd.wcs["CRPIX2"]) == (2151.2, 14826.0)
+        assert pixel_scale_arcsec(wcs_from_header(ccd.wcs), (80, 60)) == pytest.approx(0.263, abs=0.003)
 
 
 @pytest.mark.parametrize(
@@ -143,26 +138,90 @@ def test_the_bias_jumps_when_the_shorter_ccds_are_read(name, backplane, row):
         assert amplifier.jumps == (() if row is None else (row,))
 
 
-def test_a_real_header_of_a_south_ccd_is_understood(real_data):
-    class Loader(yaml.SafeLoader):
-        pass
+def real_header(real_data, name) -> fits.Header:
+    """The cards of a real header, of the primary and of the first CCD in one, from a YAML listing."""
+    text = (real_data / "headers_yaml" / f"fitsheader-decam{name}.yaml").read_text()
+    lines = [line for line in text.splitlines() if not line.startswith(("!", "#"))]
+    found = yaml.safe_load("\n".join(lines))
+    pairs = [row[::2][:2] for row in found] if isinstance(found, list) else found.items()
+    header = fits.Header()
+    for key, value in pairs:
+        is_structure = str(key).startswith(("Z", "NAXIS", "TFORM", "TTYPE")) or key in (
+            "SIMPLE", "EXTEND", "BITPIX", "XTENSION", "PCOUNT", "GCOUNT", "TFIELDS", "BZERO", "BSCALE",
+        )  # fmt: skip
+        if (
+            key != "EXTNAME"
+            and len(str(key)) <= 8
+            and isinstance(value, (bool, int, float, str))
+            and not is_structure
+            and value == value
+        ):
+            header[str(key)] = value
+    return header
 
-    Loader.add_constructor("!<lsst.daf.base.PropertyList>", lambda loader, node: loader.construct_sequence(node, True))
-    Loader.add_constructor("lsst.daf.base.PropertyList", lambda loader, node: loader.construct_sequence(node, True))
-    text = (real_data / "headers_yaml" / "fitsheader-decam-0160496.yaml").read_text().split("\n", 1)[1]
-    header = {name: value for name, _, value, *_ in yaml.safe_load(text) if name not in ("COMMENT", "XTENSION")}
-    ccd = fits.Header([(k, v) for k, v in header.items() if len(k) <= 8 and not isinstance(v, (dict, list))])
-    a, b = decam_raw.amplifiers(ccd, Path("x.fits"))
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", ["-0160496", ""])
+def test_real_headers_of_raw_south_ccds_are_understood(real_data, tmp_path, name):
+    header = real_header(real_data, name)
+    a, b = decam_raw.amplifiers(header, Path("x.fits"))
     assert a.data == (slice(50, 4146), slice(1080, 2104)) and a.bias == (slice(50, 4146), slice(2104, 2154))
     assert b.target == (slice(0, 4096), slice(0, 1024)) and a.target == (slice(0, 4096), slice(1024, 2048))
     assert (a.backwards, b.backwards) == ((True, True), (True, False))
     assert a.jumps == (2048,)  # DECAM_BKP1
     assert decam_raw.trim_origin([a.data, b.data]) == (header["LTV2"], header["LTV1"])
-    assert Decam()._kind(ccd, Path("x.fits")) == ("bias", "")
-    wcs = wcs_from_header(decam_raw.trimmed_wcs(ccd, (50, 56)))
+    wcs = wcs_from_header(decam_raw.wcs_cards(header))
     assert pixel_scale_arcsec(wcs, (4096, 2048)) == pytest.approx(0.263, abs=0.002)
-    assert sections("S1", 4096, 1024) == {name: header[name] for name in sections("S1", 4096, 1024)}
-    assert all(ccd[name] == pytest.approx(value) for name, value in TPV.items() if name.startswith(("PV", "CD")))
+    assert sections("S1", 4096, 1024) == {key: header[key] for key in sections("S1", 4096, 1024)}
+    ccd = fits.ImageHDU(np.zeros((4146, 2160), np.uint16), header, name="S1")
+    fits.HDUList([fits.PrimaryHDU(header=header), ccd]).writeto(tmp_path / "x.fits")
+    facts, raw = read(tmp_path / "x.fits", "S1")
+    expected = {"-0160496": ("bias", "", 0.0), "": ("science", "z", 200.0)}[name]
+    assert (facts.kind, facts.filter, facts.exposure_time) == expected
+    ra, dec = wcs.all_pix2world(1023.5, 2047.5, 0)
+    east = (ra - header["CRVAL1"]) * np.cos(np.radians(header["CRVAL2"]))
+    # Where S1 is seen from the middle of the field: 191.67 mm west and 16.908 mm north, with the distortion of the optics.
+    assert (east, dec - header["CRVAL2"]) == (pytest.approx(-0.931, abs=0.004), pytest.approx(0.082, abs=0.004))
+    assert facts.ra == pytest.approx(header["CRVAL1"], abs=0.01) and raw.data.shape == (4146, 2160)
+
+
+@pytest.mark.real
+def test_real_raw_wcs_agrees_with_solutions_of_the_same_ccd_when_crpix_counts_the_trimmed_image(real_data):
+    raw = decam_raw.wcs_cards(real_header(real_data, ""))
+    paths = sorted((real_data / "decam_cutouts").glob("*_ooi_*_ls9.S1.fits"))
+    assert len(paths) == 3
+    for path in paths:
+        solved = fits.getheader(path, 1)
+
+        def seen(header, x, y):
+            """Offset from CRVAL (arcsec) of a pixel of the trimmed CCD; cutouts keep the distance from CRPIX."""
+            dx, dy = x - raw["CRPIX1"], y - raw["CRPIX2"]
+            ra, dec = wcs_from_header(header).all_pix2world(header["CRPIX1"] + dx, header["CRPIX2"] + dy, 1)
+            return np.array(tangent_plane(ra, dec, header["CRVAL1"], header["CRVAL2"]))
+
+        for x, y in ((1024, 2048), (100, 100), (1900, 4000)):
+            assert np.hypot(*(seen(raw, x, y) - seen(solved, x, y))) < 5
+            assert np.hypot(*(seen(raw, x + 56, y + 50) - seen(solved, x, y))) > 15
+
+
+@pytest.mark.real
+def test_real_primary_headers_of_raw_and_reduced_exposures_are_understood(real_data, tmp_path):
+    for name, expected in (
+        ("-raw_dec050441_25", ("science", "g", 30.0, 56336.3761686, "2013A-0351", 1.77)),
+        ("-instcal-c4d_190402_050618_ooi_VR_v1", ("science", "VR", 120.0, 58575.21271276, "2019A-0337", 1.1)),
+    ):
+        header = real_header(real_data, name)
+        ccd = fits.ImageHDU(np.ones((6, 5), np.float32), header, name="S29")
+        fits.HDUList([fits.PrimaryHDU(header=header), ccd]).writeto(tmp_path / "x.fits", overwrite=True)
+        facts = Decam().read_exposure(tmp_path / "x.fits")
+        found = (facts.kind, facts.filter, facts.exposure_time, facts.mjd, facts.project, facts.airmass)
+        assert found == expected
+        assert facts.header["reduced"] is ("instcal" in name)
+    raw = Decam().read_section(tmp_path / "x.fits", {}, facts.header, "S29")
+    assert raw.amplifiers[0].gain == pytest.approx((3.67992805005758 + 3.62499716613638) / 2)
+    assert raw.amplifiers[0].saturation == 42423.5001001058
+    assert raw.zero_point == pytest.approx(31.227 + 2.5 * np.log10(raw.amplifiers[0].gain))
+    assert decam_instcal.pipeline_version(facts.header["PLVER"]) == (4, 1)
 
 
 @pytest.mark.parametrize(

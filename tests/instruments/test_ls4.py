@@ -9,7 +9,10 @@ from astropy.wcs import WCS
 
 from processing.algorithms.overscan import subtract_overscan
 from processing.errors import BadInput
+from processing.exposures import ingest
+from processing.instruments.focal_plane import focal_plane
 from processing.instruments.ls4 import SECTIONS, Ls4
+from products.models import Exposure
 from tests.instruments.ls4_files import HALF, LEFT_VALUE, RIGHT_VALUE, ROWS, SKY_NAME, ls4_file
 
 CCDS = ("SE_E", "NE_A", "NW_H", "SW_B")
@@ -197,12 +200,11 @@ def test_there_are_32_ccds_and_all_have_a_place_and_a_filter(tmp_path):
     facts = Ls4().read_exposure(ls4_file(tmp_path / SKY_NAME, SECTIONS))
     assert len(facts.filters) == 32
     assert {band: list(facts.filters.values()).count(band) for band in "giz"} == {"g": 8, "i": 16, "z": 8}
-    for name in SECTIONS:
-        assert Ls4().read_section(tmp_path / SKY_NAME, {}, facts.header, name).wcs["CTYPE1"] == "RA---TAN"
+    assert set(focal_plane("ls4")) == set(SECTIONS)
 
 
 def test_one_ccd_is_read_without_those_that_come_after_it(tmp_path):
-    path = ls4_file(tmp_path / SKY_NAME, SECTIONS, dual=True)
+    path = ls4_file(tmp_path / SKY_NAME, ("NE_A", "NE_B", "NE_C"), dual=True)
     facts = Ls4().read_exposure(path)
     whole = path.read_bytes()
     # All that follows the second CCD is cut away: the first can still be read.
@@ -216,3 +218,24 @@ def test_one_ccd_is_read_without_those_that_come_after_it(tmp_path):
 def test_the_fringe_is_corrected_in_z_only():
     assert Ls4().corrections_in("z", ["fringe", "flat"]) == ("flat", "fringe")
     assert Ls4().corrections_in("i", ["fringe", "flat"]) == ("flat",)
+
+
+def test_files_in_a_folder_are_offered_with_the_filters_of_their_ccds(tmp_path):
+    folder = tmp_path / "incoming"
+    folder.mkdir()
+    ls4_file(folder / SKY_NAME, CCDS, dual=True)
+    ls4_file(folder / "20260409010000s_00015.fits.fz", CCDS, IMAGETYP="focus")
+    found = {one.identifier: one for one in Ls4().offers(folder=str(folder), pattern="*.fits.fz", settle=0.0)}
+    good, other = found[SKY_NAME], found["20260409010000s_00015.fits.fz"]
+    assert (good.kind, good.filter, good.filters["NW_H"], good.target) == ("science", "", "z", "field 12")
+    assert "focus" in other.reason
+    assert Ls4().fetch(good.identifier, good.params, tmp_path) == folder / SKY_NAME
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("word", "seconds"), [("dark", -5.0), ("sky", 0.0), ("sky", -1.0)])
+def test_an_exposure_time_that_cannot_be_is_refused_before_anything_is_kept(word, seconds, tmp_path):
+    path = ls4_file(tmp_path / SKY_NAME, ("NE_A", "SE_A"), IMAGETYP=word, EXPTIME=seconds)
+    with pytest.raises(BadInput, match=f"exposure time {seconds:g} s"):
+        ingest(path, Ls4())
+    assert not Exposure.objects.exists()

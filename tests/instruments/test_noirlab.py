@@ -393,6 +393,19 @@ def test_two_processes_do_not_fetch_one_file_into_one_folder(archive, tmp_path):
     assert download(archive, tmp_path, file)[0].read_bytes() == CONTENT
 
 
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("7", 7), ("0", 0), ("-3", 0), ("86400", 120), ("soon", 0), ("", 0), ("Wed, 21 Oct 2015 07:28:00 GMT", 0), ("Wed, 21 Oct 2999 07:28:00 GMT", 120)],
+)  # fmt: skip
+def test_a_retry_after_is_a_number_or_a_date_and_never_for_ever(text, seconds):
+    assert http._seconds(text) == seconds
+
+
+def test_a_token_with_a_line_end_is_refused():
+    with pytest.raises(BadInput, match="line end"):
+        Site("https://astroarchive.noirlab.edu", "abc\r\nHost: evil")
+
+
 def test_no_answer_at_all_is_an_error_that_may_pass(tmp_path):
     site = Site("http://127.0.0.1:9", attempts=2, sleep=lambda seconds: None)
     with pytest.raises(ArchiveAway, match="no answer"):

@@ -147,7 +147,8 @@ def test_a_file_of_several_ccds_has_a_section_for_each(tmp_path):
     [
         ({"ORIGIN": "ESO"}, "another --instrument"), ({"CCDID": 12}, "CCDID = 12"), ({"CCDID": None}, "CCDID"),
         ({"GAIN": 0.0}, "GAIN = 0"), ({"SATURVAL": None}, "SATURVAL"), ({"READNOI": "low"}, "READNOI"),
-        ({"FILTER": "V"}, "g, R, Ha656, Ha663"), ({"CTYPE1": None}, "WCS"), ({"EXPTIME": None, "AEXPTIME": None}, "EXPTIME"),
+        ({"FILTER": "V"}, "g, R, Ha656, Ha663"), ({"CTYPE1": None}, "WCS"), ({"CRVAL1": "west"}, r"CRVAL1.*is not a finite number"),
+        ({"EXPTIME": None, "AEXPTIME": None}, "EXPTIME"),
     ],
 )  # fmt: skip
 def test_an_image_that_lacks_something_says_what(changes, reason, tmp_path):

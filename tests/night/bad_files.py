@@ -66,8 +66,8 @@ def without_wcs(path: Path) -> Path:
 
 FILES = {
     "missing": (lambda path: path, "there is no such file|neither a file"),
-    "empty": (empty_file, "cannot be read as FITS"),
-    "text": (text_file, "cannot be read as FITS"),
+    "empty": (empty_file, "no FITS file.*fetch it again"),
+    "text": (text_file, "not a FITS image.*right file"),
     "truncated": (truncated, "is it whole"),
     "truncated_gzip": (truncated_gzip, "is it whole"),
     "wrong_checksum_gzip": (wrong_checksum_gzip, "is it whole"),
@@ -84,5 +84,5 @@ FILES = {
     "without_gain": (lambda path: image_file(path, GAIN=None), r"GAIN.*--set instrument\.gain"),
     "without_saturation": (lambda path: image_file(path, SATURATE=None), r"SATURATE.*--set instrument\.saturation"),
     "without_wcs": (without_wcs, r"celestial.*--set instrument\.ra"),
-    "nan_position": (nan_position, r"CRVAL1 is not a finite number.*--set instrument\.ra"),
+    "nan_position": (nan_position, r"CRVAL1 = NaN is not a finite number.*--set instrument\.ra"),
 }  # fmt: skip

@@ -21,8 +21,10 @@ from astropy.io import fits
 from django.db import OperationalError, connections
 
 from processing import reporting
+from processing.admission.rules import AdmissionRules
 from processing.config import load
-from processing.exposures import RunSettings, process_section
+from processing.exposures import RunSettings, ingest, process_section
+from processing.instruments.generic import Generic
 from products import fits as product_files
 from products.models import Exposure, Image, Report
 from products.services import keeping
@@ -144,7 +146,7 @@ def test_a_command_that_is_stopped_leaves_no_process_and_closes_its_reports(numb
     assert recorded() == stored()
 
 
-def test_a_file_that_kills_the_process_that_unpacks_it_fails_alone(night, tmp_path):
+def test_a_file_that_kills_the_process_that_unpacks_it_fails_alone(night, tmp_path, monkeypatch):
     path = image_file(tmp_path / "poison.fits")
     with fits.open(path) as whole:
         header = whole[0].header.copy()
@@ -156,13 +158,26 @@ def test_a_file_that_kills_the_process_that_unpacks_it_fails_alone(night, tmp_pa
     start = contents.index(b"\xdd\x99")
     contents[start + 6 : start + 10] = bytes(4)  # the number of rows: a division by it takes the process down
     path.write_bytes(contents)
-    done = night.manage("process_exposure", path, "--numprocs", "1", "--provenance-tag", "of another instrument")
+    refused = night.manage("process_exposure", path, "--numprocs", "1")
+    assert refused.returncode == 1 and "[unsafe-compression]" in refused.stderr
+    monkeypatch.setattr(Generic, "admission", AdmissionRules(compressions=("HCOMPRESS_1",)))
+    ingest(path, Generic())
+    done = night.manage("process_exposure", "poison", "--numprocs", "1", "--provenance-tag", "of another instrument")
     assert done.returncode == 1
     first, second = Report.objects.filter(exposure__name="poison").order_by("section")
     assert first.error_step == "preprocessing"
     assert first.error_type == "Killed" and "killed by SIG" in first.error_message
     assert Image.objects.get(exposure__name="poison").section == "B"
     assert second.error_type not in ("", "Killed")
+
+
+def test_a_ccd_that_takes_more_time_than_it_is_allowed_is_stopped_and_says_so(night):
+    name = late().name
+    done = night.manage("process_exposure", name, "--sections", "N1", "--numprocs", "1", SEECHANGE_CCD_CPU="1")
+    assert done.returncode == 1
+    report = Report.objects.get(exposure=late(), section="N1")
+    assert report.error_type == "Killed" and "SIGXCPU" in report.error_message
+    assert "SEECHANGE_CCD_CPU" in report.error_message and recorded() == stored()
 
 
 @pytest.mark.parametrize("case", ["missing", "not migrated", "no database", "no folder"])

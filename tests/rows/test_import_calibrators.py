@@ -43,7 +43,7 @@ def flat(path, *options):
 
 def test_flats_are_kept_as_they_are_for_their_dates(tmp_path, capsys):
     path = frames(tmp_path / "flats.fits", 0.9, 1.1)
-    flat(path, "--valid-from", "2014-02-09", "--valid-to", "60000")
+    flat(path, "--valid-from", "2014-02-09", "--valid-to", "2023-02-24")
     rows = CalibratorFile.objects.order_by("section")
     assert [(row.section, row.filter, row.flat_type, row.calibrator_set) for row in rows] == [
         ("N1", "g", "dome", "supplied"), ("N2", "g", "dome", "supplied"),
@@ -69,6 +69,17 @@ def test_the_same_files_again_make_nothing_twice(tmp_path):
         run(path, "flat", "--flat-type", "sky", "--filter", "g")
     flat(path, "--calibrator-set", "general")
     assert (CalibratorFile.objects.count(), Image.objects.count()) == (4, 2)
+
+
+def test_newer_ones_take_the_place_of_older_ones_when_asked(tmp_path):
+    flat(frames(tmp_path / "old.fits", 0.9))
+    flat(frames(tmp_path / "new.fits", 1.1), "--valid-from", "2014-02-09")
+    assert not CalibratorFile.objects.exclude(superseded_by=None).exists()
+    flat(frames(tmp_path / "newest.fits", 1.2), "--supersede")
+    newest = CalibratorFile.objects.latest("created_at")
+    assert CalibratorFile.objects.filter(superseded_by=newest).count() == 2
+    assert newest.quality["median"] == pytest.approx(1.2, rel=0.002) and newest.quality["flagged_percent"] == 0
+    assert newest.quality["scatter"] == pytest.approx(0.012, rel=0.1)
 
 
 def test_flats_in_other_units_are_normalised_over_the_focal_plane_when_asked(tmp_path):

@@ -16,6 +16,7 @@ from processing.sensor_sections import read_raw, section_state, section_states
 from products.models import Exposure, ScienceImage, SensorSection
 from tests import factories
 from tests.instruments.ls4_files import SKY_NAME, ls4_file
+from tests.instruments.test_section_tables import own_table
 from tests.rows.admin_pages import address, page_of, said, staff
 
 pytestmark = pytest.mark.django_db
@@ -49,6 +50,13 @@ def test_a_row_of_the_archive_goes_before_the_table():
     assert section_state("ls4", "SE_D", 61000).state.is_usable
     assert not section_state("ls4", "SE_D", 59000).state.is_usable
     assert section_state("ls4", "SE_D", 61000).state.filter == "g", "what it does not say, the table still says"
+
+
+def test_what_the_archive_says_of_all_amplifiers_goes_before_what_a_table_says_of_one():
+    own_table("NE_A,L,,,,,1.8,")
+    assert section_state("ls4", "NE_A", 61000).state.amplifier("L") == {"gain": 1.8}
+    known(amplifiers={"": {"gain": 1.5}})
+    assert section_state("ls4", "NE_A", 61000).state.amplifier("L") == {"gain": 1.5}
 
 
 def test_all_ccds_of_an_exposure_take_one_query(django_assert_num_queries):

@@ -113,3 +113,33 @@ def test_more_of_one_kind_does_not_change_the_others():
         for n in (1, 6)
     )
     assert few == many[: len(few)]
+
+
+def test_bright_light_in_one_ccd_makes_ghosts_in_the_next(tmp_path):
+    """Crosstalk between CCDs is there when it is asked for, and the truth tells its coefficients."""
+    from processing.algorithms.simulation_readout import in_read_order
+    from processing.simulated_exposures import simulate_section
+
+    simulator = Ls4Simulator(
+        rows=ROWS, far_crosstalk=0.01, ccd=Ls4Simulator().ccd.model_copy(update={"crosstalk": 0.0})
+    )
+    scene = Scene(1, Tiles(sky_parameters(simulator, 1, {})), planes=True)
+    shot = Shot(3, "dome", "", 61382.9, 10.0, 52.1, -29.3, level=20_000.0)
+    parts = [simulate_section(simulator, shot, scene, section, tmp_path) for section in ("SW_A", "SW_B")]
+    ghosts = fits.getdata(tmp_path / "SW_A.planes.fits", "GHOSTS")
+    source = np.prod([fits.getdata(tmp_path / "SW_B.planes.fits", name) for name in ("EXPECTED", "RESPONSE")], axis=0)
+    table = parts[0].effects["CROSSTALK"]
+    table = table[table["source_section"] == "SW_B"]
+    assert len(table) == 4
+    amplifiers = {a.name: a for a in simulator.layout("SW_A", shot.mjd).amplifiers}
+    gains = {row["amplifier"]: row["gain"] for row in parts[1].effects["EFFECTS"]}
+    for name, amplifier in amplifiers.items():
+        expected = sum(
+            row["coefficient"]
+            * in_read_order(source, amplifiers[row["source_amplifier"]])
+            / gains[row["source_amplifier"]]
+            for row in table[table["amplifier"] == name]
+        )
+        ratio = in_read_order(ghosts, amplifier) / expected
+        assert np.median(ratio) == pytest.approx(1, abs=0.01)  # the source is not quite linear
+        assert np.corrcoef(in_read_order(ghosts, amplifier).ravel(), expected.ravel())[0, 1] > 0.9

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 
 import numpy as np
@@ -110,6 +111,9 @@ def test_several_nights_are_files_of_their_own(tmp_path):
         (["--instrument", "ls4", "--dec", "85"], "--dec from -78 to 78"),
         (["--instrument", "ls4", "--ra", "232"], "it is highest"),
         (["--instrument", "ls4", "--mjd", "5"], "modified Julian dates"),
+        (["--instrument", "ls4", "--exposure-time", "nan"], "--exposure-time must be above 0"),
+        (["--instrument", "ls4", "--dark-time", "1e9"], "at most 3600"),
+        (["--instrument", "ls4", "--night", "nan"], "modified Julian dates"),
         (["--instrument", "ls4", "--nights", "0"], "--nights must be"),
         (["--instrument", "ls4", "--set", "simulator.row=3"], "did you mean 'rows'"),
         (["--instrument", "ls4", "--set", "simulator.ccd.fringe=3"], "did you mean 'fringes'"),
@@ -125,6 +129,20 @@ def test_what_cannot_be_simulated_is_refused_before_anything_is_written(tmp_path
         run(tmp_path / "raw", *arguments)
     assert message in str(raised.value)
     assert not (tmp_path / "raw").exists()
+
+
+def test_a_folder_that_cannot_be_written_into_is_refused_in_one_line(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(CommandError, match="is a file; name a folder"):
+        run(tmp_path / "file", *QUICK, "--kind", "bias")
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("processing.simulated_exposures.simulate_section", full)
+    with pytest.raises(CommandError, match="disk"):
+        run(tmp_path / "raw", *QUICK, "--kind", "bias")
+    assert list((tmp_path / "raw").iterdir()) == []
 
 
 @pytest.mark.django_db

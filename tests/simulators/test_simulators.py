@@ -127,7 +127,8 @@ def test_the_rough_wcs_is_wrong_by_the_pointing_error_only(simulator, written):
 
 def test_the_same_exposure_is_the_same_bytes_however_many_processes_made_it(simulator, written, tmp_path):
     shot = replace(written[0], kind="bias", exposure_time=0.0)
-    sections = simulator.sections()[3:5]
+    is_quick = "rows" in type(simulator).model_fields  # one camera is enough for two processes
+    sections = simulator.sections()[3 : 5 if is_quick else 4]
     paths = [
         write_exposure(simulator, shot, scene_of(simulator), tmp_path / str(n), sections=sections, numprocs=n)
         for n in (1, 2)
@@ -201,6 +202,17 @@ def test_the_sky_is_the_same_on_every_night_but_for_what_varies(simulator, tmp_p
     moved = np.hypot(*(tables[1][name][second] - tables[0][name][first] for name in ("ra", "dec"))) * 3600
     assert (moved[kind == "galaxy"] == 0).all()
     assert 0 < np.median(moved[kind == "star"]) < 0.01
+
+
+def test_pointings_are_dithered_by_what_is_asked(simulator):
+    field = replace(FIELD, bands=bands_of(simulator), exposures=12, dither=200.0)
+    shots = sky_shots(simulator, field, 5)
+    away = [np.hypot(*tangent_plane(shot.ra, shot.dec, FIELD.ra, FIELD.dec)) for shot in shots]
+    assert np.sqrt(np.mean(np.square(away))) == pytest.approx(200 * np.sqrt(2), rel=0.5)
+    assert len({simulator.file_name(shot) for shot in shots}) == 12
+    assert np.mean([shot.mjd for shot in shots]) == pytest.approx(
+        sky_shots(simulator, replace(field, exposures=1), 5)[0].mjd, abs=1e-4
+    )
 
 
 def test_a_field_below_the_horizon_is_refused_with_a_better_time(simulator):

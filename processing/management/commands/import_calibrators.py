@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from astropy.time import Time
+from django.core.exceptions import ValidationError
 
 from processing.imported_calibrators import CLASSES, Terms, import_calibrators
 from processing.instruments.supplied import TABLES
 from processing.management.step_command import EngineCommand, instrument_from
+from products.forms import DateField
 from products.models import CalibratorFile
 
 
@@ -38,8 +40,11 @@ examples:
         )
         parser.add_argument("--flat-type", default="", choices=CalibratorFile.FlatType.values, help="Light of flats.")
         parser.add_argument("--filter", default="", help="Short name of the filter, where the files do not say it.")
-        parser.add_argument("--valid-from", type=_date, metavar="DATE", help="First date or MJD (UTC) [any].")
-        parser.add_argument("--valid-to", type=_date, metavar="DATE", help="Last date or MJD (UTC) [any].")
+        parser.add_argument("--valid-from", type=_first, metavar="DATE", help="First date or MJD (UTC) [any].")
+        parser.add_argument("--valid-to", type=_last, metavar="DATE", help="Last date or MJD (UTC) [any].")
+        parser.add_argument(
+            "--supersede", action="store_true", help="Take the place of older ones whose dates lie within these."
+        )
         parser.add_argument("--sections", default="", metavar="A,B", help="Only these CCDs.")
         parser.add_argument(
             "--normalise",
@@ -55,6 +60,7 @@ examples:
             filter=options["filter"],
             flat_type=options["flat_type"],
             normalise=options["normalise"],
+            supersedes=options["supersede"],
             sections=tuple(name for name in options["sections"].split(",") if name),
         )
         instrument = instrument_from(options, self.configuration(options))
@@ -64,13 +70,12 @@ examples:
         self.stdout.write(f"{len(rows)} CCDs have {rows[0].get_kind_display()} in the set {terms.calibrator_set}")
 
 
-def _date(text: str) -> float:
+def _moment(text: str, *, ends: bool) -> float:
     """MJD (UTC) of a date, a time or an MJD."""
     try:
-        return float(text)
-    except ValueError:
-        pass
-    try:
-        return float(Time(text, scale="utc").mjd)
-    except ValueError:
-        raise ArgumentTypeError(f"'{text}' is no date like 2013-06-06, nor an MJD") from None
+        return DateField(ends=ends).clean(text)
+    except ValidationError as error:
+        raise ArgumentTypeError(f"'{text}': {error.messages[0]}") from None
+
+
+_first, _last = partial(_moment, ends=False), partial(_moment, ends=True)

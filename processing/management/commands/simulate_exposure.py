@@ -33,6 +33,7 @@ from processing.simulators.base import KINDS, Shot, Simulator
 from products.models import CatalogExcerpt
 
 _NIGHT = 61382.0  # MJD: 2026-12-08, close to new moon
+_DATES = 50000.0, 80000.0
 _FIELD = 52.1, -27.8
 
 
@@ -90,6 +91,9 @@ the same command writes the same bytes. NAME.truth.fits tells what is in NAME.
         group.add_argument("--cadence", type=float, default=1.0, help="Days from night to night [1].")
         group.add_argument("--exposures-per-night", type=int, default=1, metavar="N", help="In each filter [1].")
         group.add_argument("--exposure-time", type=float, metavar="S", help="Seconds [that of the survey].")
+        group.add_argument(
+            "--dither", type=float, default=15.0, metavar="ARCSEC", help="Scatter of the pointings [15]."
+        )
         group.add_argument("--target", default="", help="Name of the field, for the headers.")
         group.add_argument("--transients", type=float, default=150.0, help="Per square degree and year [150].")
         group.add_argument("--trails", type=int, default=1, help="Satellites that cross the camera [1].")
@@ -103,14 +107,14 @@ the same command writes the same bytes. NAME.truth.fits tells what is in NAME.
     def _of_calibration(self, parser: ArgumentParser) -> None:
         default, group = CalibrationSet(), parser.add_argument_group("calibration frames")
         group.add_argument("--calibration-set", action="store_true", help="All kinds of one afternoon, at once.")
-        for name in ("biases", "darks", "flats", "twilights"):
-            group.add_argument(
-                f"--{name}", type=int, default=getattr(default, name), help=f"[{getattr(default, name)}]"
-            )
+        said = {"biases": "Biases", "darks": "Darks", "flats": "Flats of the screen, in each filter"}
+        said |= {"twilights": "Flats of the twilight, in each filter", "ramp": "Levels of a ramp; two flats of each"}
+        for name, text in said.items():
+            number = getattr(default, name)
+            group.add_argument(f"--{name}", type=int, default=number, metavar="N", help=f"{text} [{number}].")
         group.add_argument(
-            "--ramp", type=int, default=default.ramp, help=f"Levels; two flats of each [{default.ramp}]."
+            "--dark-time", type=float, default=default.dark_time, metavar="S", help=f"Seconds [{default.dark_time:g}]."
         )
-        group.add_argument("--dark-time", type=float, default=default.dark_time, help=f"[{default.dark_time:g} s]")
         group.add_argument("--count", type=int, default=1, help="Frames of a --kind that is not science [1].")
         group.add_argument("--level", type=float, help="Electrons of flats [about a third of full well].")
 
@@ -160,17 +164,19 @@ the same command writes the same bytes. NAME.truth.fits tells what is in NAME.
             raise CommandError(f"filter {', '.join(unknown)} is not simulated; {simulator.name} has {has}")
         if not (0 <= options["ra"] < 360 and -78 <= options["dec"] <= 78):
             raise CommandError("--ra must be from 0 to 360 and --dec from -78 to 78 degrees")
-        if not (15000 < options["night"] < 100000 and 15000 < (options["mjd"] or _NIGHT) < 100000):
-            raise CommandError("--night and --mjd are modified Julian dates, e.g. 61382")
+        if not (_DATES[0] < options["night"] < _DATES[1] and _DATES[0] < (options["mjd"] or _NIGHT) < _DATES[1]):
+            raise CommandError("--night and --mjd are modified Julian dates from 50000 to 80000, e.g. 61382")
+        if options["folder"].exists() and not options["folder"].is_dir():
+            raise CommandError(f"{options['folder']} is a file; name a folder")
         for name in ("nights", "exposures_per_night", "count"):
             if not 1 <= options[name] <= 10000:
                 raise CommandError(f"--{name.replace('_', '-')} must be from 1 to 10000")
-        for name in ("trails", "transients", "biases", "darks", "flats", "twilights", "ramp", "seed"):
+        for name in ("trails", "transients", "dither", "biases", "darks", "flats", "twilights", "ramp", "seed"):
             if not 0 <= options[name] <= 1e6:
                 raise CommandError(f"--{name} must be from 0 to 1000000")
-        for name in ("exposure_time", "dark_time", "cadence", "level"):
-            if options[name] is not None and not 0 < options[name] <= 1e6:
-                raise CommandError(f"--{name.replace('_', '-')} must be above 0")
+        for name, largest in (("exposure_time", 3600), ("dark_time", 3600), ("cadence", 10000), ("level", 1e6)):
+            if options[name] is not None and not 0 < options[name] <= largest:
+                raise CommandError(f"--{name.replace('_', '-')} must be above 0, and at most {largest:g}")
 
     def _shots(self, options: dict[str, Any], simulator: Simulator) -> list[Shot]:
         bands = tuple(band for band in options["filters"].split(",") if band)
@@ -186,6 +192,7 @@ the same command writes the same bytes. NAME.truth.fits tells what is in NAME.
             exposures=options["exposures_per_night"],
             exposure_time=options["exposure_time"] or simulator.exposure_time,
             bands=bands or ("",),
+            dither=options["dither"],
             target=options["target"],
         )
         if options["calibration_set"]:
