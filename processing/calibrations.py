@@ -118,22 +118,24 @@ def make(making: Making, group: Group, levels: tuple[float, ...] | None = None) 
         except TooFewFrames as error:
             rejected = {**group.rejected, **error.details["rejected"]}
             raise TooFewFrames(**{**error.details, "rejected": rejected}) from error
-    row = CalibratorFile.objects.create(
+    row, is_new = CalibratorFile.objects.get_or_create(
         kind=making.kind,
         calibrator_set=making.calibrator_set,
         **_link(product),
-        instrument=group.exposures[0].instrument,
-        section=group.section,
-        filter=group.band,
-        flat_type=group.light,
-        valid_from=valid[0],
-        valid_to=valid[1],
-        quality=quality["figures"],
-        rejected={**group.rejected, **quality["rejected"]},
+        defaults={
+            "instrument": group.exposures[0].instrument,
+            "section": group.section,
+            "filter": group.band,
+            "flat_type": group.light,
+            "valid_from": valid[0],
+            "valid_to": valid[1],
+            "quality": quality["figures"],
+            "rejected": {**group.rejected, **quality["rejected"]},
+        },
     )
     if making.supersedes:
         supersede(row)
-    return Found(row, is_new=True)
+    return Found(row, is_new)
 
 
 def is_made(making: Making, group: Group) -> bool:
