@@ -17,6 +17,7 @@ from processing.side_by_side import work_off
 from products.models import Badness, CalibratorFile, Exposure, Image
 from products.selectors.nights import night_of
 from products.services.badness import set_badness
+from products.storage import sha256
 from tests.night.same import counts
 
 pytestmark = pytest.mark.night
@@ -91,6 +92,17 @@ def test_frames_that_cannot_be_used_are_left_out_and_listed_with_the_reason(nigh
     assert list(row.image.raw_exposures.all()) == frames[2:]
     with pytest.raises(CommandError, match=r"1 usable bias frames: at least 3 .*it cannot be read"):
         command("make_bias", *names, sections="N2", numprocs=0, assignments=["make_bias.acceptance.deviation=7"])
+
+
+def test_a_flat_that_cannot_be_read_is_left_out_and_does_not_stop_the_others(night, command):
+    frames = raw_frames("flat")
+    damaged = frames[0].path()
+    damaged.unlink()
+    damaged.write_bytes(b"SIMPLE  = nothing" * 1000)
+    Exposure.objects.filter(pk=frames[0].pk).update(sha256=sha256(damaged))
+    names = [row.name for row in frames]
+    said = command("make_flat", *names, numprocs=0, assignments=["make_flat.min_frames=2"])
+    assert said.count("2 frames, 1 left out") == 2 and said.count(f"left out {names[0]}: it cannot be read") == 2
 
 
 def test_a_new_one_takes_the_place_of_the_old_and_what_used_that_keeps_it(night, command):
