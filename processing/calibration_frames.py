@@ -10,7 +10,7 @@ import numpy as np
 from processing.algorithms.readout import Exposed, RawCcd
 from processing.calibrator_choice import Kind
 from processing.datastore import DataStore
-from processing.errors import BadInput, StepError
+from processing.errors import BadInput, StepError, TooFewFrames
 from processing.exposures import sections_of
 from processing.instruments.base import RawSection
 from processing.providers import raw_section
@@ -96,13 +96,20 @@ def groups(kind: str, exposures: Sequence[Exposure], wanted: Sequence[str] = (),
     found: dict[tuple[str, str, str], list[Exposure]] = {}
     names: dict[str, None] = {}
     for row in exposures:
-        for section in sections_of(row, wanted):
+        try:
+            sections = sections_of(row, wanted)
+        except ArchiveError as error:
+            rejected[row.name] = f"it cannot be read: {error}"
+            continue
+        for section in sections:
             names.setdefault(section)
             own = (row.filters.get(section) or row.filter) if kind in PER_FILTER else ""
             if band and own and own != band:
                 continue
             light = light_of((row,)) if kind == Kind.FLAT else ""
             found.setdefault((section, own, light), []).append(row)
+    if rejected and not names:
+        raise TooFewFrames(kind=kind, used=0, needed=1, rejected=rejected)
     order = list(names)
     ordered = sorted(found, key=lambda key: (order.index(key[0]), key[1:]))
     return [Group(*key, tuple(row for row in found[key] if row.name not in rejected), rejected) for key in ordered]

@@ -22,7 +22,7 @@ from processing.calibration_frames import (
     has_neighbours,
 )
 from processing.calibrator_choice import Kind, Set, calibrator, contents, supersede
-from processing.errors import BadInput, MissingCalibrator, StepError
+from processing.errors import BadInput, MissingCalibrator, StepError, TooFewFrames
 from processing.exposures import sections_of
 from processing.instruments.base import Instrument
 from processing.provenances import keep_one, refuse_bad
@@ -95,8 +95,7 @@ def make(making: Making, group: Group, levels: tuple[float, ...] | None = None) 
     MissingCalibrator where an earlier correction lacks its own; TooFewFrames where too many frames are rejected.
     """
     if not group.exposures:
-        refused = "; ".join(f"{name}: {reason}" for name, reason in group.rejected.items())
-        raise BadInput(what=f"the exposures of {group.section}", reason=f"none can be used: {refused}")
+        raise TooFewFrames(kind=making.kind, used=0, needed=1, rejected=dict(group.rejected))
     valid = _validity(making, group)
     corrections = corrections_for(making, group)
     raw = _stack(making, group, corrections)
@@ -114,7 +113,11 @@ def make(making: Making, group: Group, levels: tuple[float, ...] | None = None) 
     if quality is None:
         if levels is None:
             levels = focal_plane_levels(making, group)
-        product, quality = _made(making, _with_levels(raw, levels), corrections, provenance)
+        try:
+            product, quality = _made(making, dataclasses.replace(raw, levels=levels), corrections, provenance)
+        except TooFewFrames as error:
+            rejected = {**group.rejected, **error.details["rejected"]}
+            raise TooFewFrames(**{**error.details, "rejected": rejected}) from error
     row = CalibratorFile.objects.create(
         kind=making.kind,
         calibrator_set=making.calibrator_set,
@@ -212,10 +215,6 @@ def _stack(making: Making, group: Group, corrections: Corrections) -> RawStack:
         neighbours=neighbours,
         store=ScratchStore,
     )
-
-
-def _with_levels(raw: RawStack, levels: tuple[float, ...]) -> RawStack:
-    return dataclasses.replace(raw, levels=levels)
 
 
 def _provenance(making: Making, group: Group, corrections: Corrections) -> Provenance:

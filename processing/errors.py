@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from processing.admission.codes import Code
 from products.errors import CannotWrite, DamagedFile, DiskFull, MissingFile
 
@@ -94,9 +96,13 @@ class TooFewFrames(BadInput):
     message = "{used} usable {kind} frames: at least {needed} are needed{because}"
 
     def __init__(self, **details: object) -> None:
-        rejected = details.get("rejected") or {}
-        shown = "; ".join(f"{name}: {reason}" for name, reason in list(rejected.items())[:20])
-        super().__init__(**{"because": f"; not used: {shown}" if shown else "", **details})
+        super().__init__(**{**details, "because": said_of_rejected(details.get("rejected") or {})})
+
+
+def said_of_rejected(rejected: Mapping[str, str]) -> str:
+    """Which frames were not used and why, for the end of a sentence; the first ones of many."""
+    shown = [f"{name}: {reason}" for name, reason in list(rejected.items())[:20]]
+    return f"; not used: {'; '.join(shown)}" if shown else ""
 
 
 class BadPixels(StepError):

@@ -27,8 +27,11 @@ def work_off(function: Callable[..., Any], jobs: Sequence[tuple], numprocs: int)
         return
     from django.db import connections
 
+    from processing.workers import PRELOADED
+
     connections.close_all()  # a connection must not be shared with a child
     context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([*PRELOADED, function.__module__])
     with ProcessPoolExecutor(min(numprocs, len(jobs) or 1), mp_context=context, initializer=_begin) as pool:
         running = {pool.submit(_tried, function, job): index for index, job in enumerate(jobs)}
         try:

@@ -38,6 +38,7 @@ PRELOADED = [  # once, in the process that the children are forked from: they ne
     "processing.algorithms.psf_kernels",
     "processing.algorithms.readout_kernels",
     "processing.algorithms.score_kernels",
+    "processing.algorithms.stacking_kernels",
     "processing.algorithms.star_kernels",
     "processing.algorithms.trail_kernels",
     "processing.algorithms.tree_kernels",

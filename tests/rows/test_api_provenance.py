@@ -187,6 +187,20 @@ def test_calibrators_say_when_they_hold_and_what_used_them(site, client, ada):
     assert len(results(client, "calibrators/?valid_at=61401")) == 2
     assert client.get(f"{API}/calibrators/{late.pk}/").json()["valid_from"] == 61400.0
     assert client.get(f"{API}/calibrators/?kind=moon").status_code == 400
+    assert results(client, "calibrators/?superseded=yes") == []
+
+
+def test_calibrators_say_how_good_they_are_and_their_images_are_one_query_away(site, client, ada):
+    row = site.ccd.image.calibrators.get()
+    row.quality, row.rejected = {"noise": 1.5, "points": [1, 2], "lamp_followed": True}, {"bias-9": "level 12"}
+    row.save()
+    found = client.get(f"{API}/calibrators/{row.pk}/").json()
+    assert found["quality"] == {"noise": 1.5, "lamp_followed": True} and found["rejected"] == {"bias-9": "level 12"}
+    assert found["superseded_by"] is None
+    (image,) = results(client, f"images/?calibrator={row.pk}")
+    assert image["id"] == str(site.ccd.image.pk)
+    assert results(client, f"images/?calibrator={factories.calibrator().pk}") == []
+    assert client.get(f"{API}/images/?calibrator=nonsense").status_code == 400
 
 
 def test_fakes_come_image_by_image_and_one_by_one(site, client, ada):

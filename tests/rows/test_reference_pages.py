@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 
-from products.models import Badness
+from products.models import Badness, CalibratorFile, DataFile
 from products.selectors.references import successors
 from products.services.badness import set_badness
 from tests import factories
@@ -88,3 +89,89 @@ def test_a_frame_whose_file_is_lost_has_its_page_still(site, client):
     calibrator.image.path().unlink()
     page = client.get(f"/calibrators/{calibrator.pk}/")
     assert page.status_code == 200 and "neither in the data folder" in page.content.decode()
+
+
+def table_of(kind: str, rows: np.ndarray, **fields) -> CalibratorFile:
+    made_with = factories.provenance(f"make_{kind}", tag="")
+    file = DataFile(name=f"{kind} demo N1", table=rows, provenance=made_with)
+    factories.saved(file)
+    defaults = {"kind": kind, "instrument": "demo", "section": "N1", "data_file": file}
+    return CalibratorFile.objects.create(**{**defaults, **fields})
+
+
+def linearity() -> np.ndarray:
+    table = np.zeros(10, [("amplifier", "U8"), ("adu", "f4"), ("linear_adu", "f4")])
+    table["amplifier"] = ["A"] * 5 + ["B"] * 5
+    table["adu"] = np.tile(np.linspace(0, 40_000, 5), 2)
+    table["linear_adu"] = table["adu"] * (1 + 5e-7 * table["adu"])
+    return table
+
+
+def test_a_calibrator_says_how_good_it_is_and_what_was_left_out_and_why(site, client):
+    calibrator = site.ccd.image.calibrators.get()
+    calibrator.quality = {
+        "frames": 7,
+        "noise_ratio": 1.0312,
+        "level": -1.25,
+        "nested things": [1, 2],
+        "odd thing": "x" * 200,
+    }
+    calibrator.rejected = {site.name: "level 12 is far <b>away</b>", "gone-1": "it cannot be read"}
+    calibrator.save()
+    page = client.get(f"/calibrators/{calibrator.pk}/").content.decode()
+    assert "scatter of the frames over their noise</dt><dd>1.031" in page and "<dd>−1.25 <span" in page
+    assert "far &lt;b&gt;away" in page and "gone-1" in page and f"/exposures/{site.name}/" in page
+    assert "nested things" not in page
+    listed = client.get("/calibrators/").content.decode()
+    assert '<td class="n">2<td' in listed
+
+
+def test_a_linearity_table_shows_its_curve_and_the_flats_around_it(site, client):
+    points = [{"amplifier": "A", "time": 3.0, "adu": 20_000.0, "off": 2e-4}]
+    row = table_of("linearity", linearity(), quality={"frames": 12, "residual": 3e-4, "points": points})
+    page = client.get(f"/calibrators/{row.pk}/").content.decode()
+    assert page.count('fill="none" stroke="var(--') == 2 and "amplifier A, 3 s: 20000 ADU, +0.020 % off" in page
+    assert "residual (rms)</dt><dd>0.030" in page
+
+
+def test_a_crosstalk_table_shows_its_coefficients_with_errors_the_largest_first(site, client):
+    columns = [("amplifier", "U8"), ("source_section", "U20"), ("source_amplifier", "U8")]
+    columns += [("coefficient", "f8"), ("error", "f8")]
+    row = table_of("crosstalk", np.array([("A", "", "B", 2e-4, 1e-5), ("B", "N2", "A", -7e-4, 2e-5)], columns))
+    page = client.get(f"/calibrators/{row.pk}/").content.decode()
+    shown = page.split("<h2>Crosstalk")[1].split("</table>")[0]
+    assert re.findall(r'<td class="n">(−?[\d.]+)', shown) == ["−7.00", "0.20", "2.00", "0.10"]
+    assert ">N2<" in shown and ">N1<" in shown
+
+
+def test_an_empty_or_lost_table_has_its_page_still(site, client):
+    empty = table_of("linearity", linearity()[:0])
+    assert client.get(f"/calibrators/{empty.pk}/").status_code == 200
+    lost = table_of("crosstalk", np.zeros(0, [("amplifier", "U8"), ("coefficient", "f8"), ("error", "f8")]))
+    lost.data_file.path().unlink()
+    page = client.get(f"/calibrators/{lost.pk}/")
+    assert page.status_code == 200 and "cannot be shown" in page.content.decode()
+
+
+def test_what_takes_whose_place_is_said_on_both_pages_and_can_be_searched(site, client):
+    old = site.ccd.image.calibrators.get()
+    new = factories.calibrator(superseded_by=None)
+    old.superseded_by = new
+    old.save()
+    page = client.get(f"/calibrators/{old.pk}/").content.decode()
+    assert "no longer chosen" in page and f"/calibrators/{new.pk}/" in page
+    assert f"/calibrators/{old.pk}/" in client.get(f"/calibrators/{new.pk}/").content.decode()
+    assert rows(client, "/calibrators/?superseded=yes") == 1 == rows(client, "/calibrators/?superseded=no")
+    assert ">superseded<" in client.get("/calibrators/?superseded=yes").content.decode()
+
+
+def test_flats_are_found_by_their_light(site, client):
+    factories.calibrator(kind="flat", flat_type="twilight")
+    assert rows(client, "/calibrators/?flat_type=twilight") == 1
+
+
+def test_of_nightly_ones_those_of_later_nights_take_the_place_of_none(site):
+    first = factories.calibrator(calibrator_set="nightly", valid_from=61300.5)
+    factories.calibrator(calibrator_set="nightly", valid_from=61301.5)
+    again = factories.calibrator(calibrator_set="nightly", valid_from=61300.5)
+    assert list(successors(first)) == [again]
