@@ -127,7 +127,7 @@ def _refuse_other(magic: bytes, inside: str = "") -> None:
         if magic.startswith(beginning):
             raise BadExposureFile(Code.OTHER_COMPRESSION, f"it is {inside}packed by {program}")
     if magic != b"SIMPLE  ":
-        raise BadExposureFile(Code.NOT_FITS, f"it is {inside}not a FITS image: it begins with {magic!r}")
+        raise BadExposureFile(Code.NOT_FITS, f"it is {inside}not a FITS file: it begins with {magic!r}")
 
 
 def _unpack(source: BinaryIO, target: BinaryIO, limits: Limits, budget: Budget) -> int:
