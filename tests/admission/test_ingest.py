@@ -22,11 +22,13 @@ from conductor.watching import look
 from processing.admission import quarantine
 from processing.admission.codes import TOLERABLE, Code
 from processing.admission.rules import AdmissionRules
+from processing.datastore import DataStore
 from processing.errors import BadExposureFile, is_passing
 from processing.exposures import ingest
 from processing.instruments.base import Instrument
 from processing.instruments.demo import Demo
 from processing.instruments.generic import Generic
+from processing.providers import raw_section
 from products import storage
 from products.models import Exposure
 from tests.admission.corpus import CASES
@@ -110,6 +112,19 @@ def test_rules_are_one_class_variable_of_an_instrument(tmp_path, monkeypatch):
     assert refused(path).code is Code.LOWER_CASE
     with pytest.raises(ValueError, match="gzip-bomb can never be tolerated"):
         AdmissionRules(tolerated=TOLERABLE | {Code.GZIP_BOMB})
+
+
+@pytest.mark.parametrize(("keyword", "value", "code"), [("RA", 170.0, Code.BAD_WCS), ("RA", 150.5, None)])
+def test_a_ccd_that_is_not_where_the_telescope_pointed_is_refused_when_it_is_read(keyword, value, code, tmp_path):
+    demo_file(tmp_path / "one.fits")
+    path = file(tmp_path, changed((tmp_path / "one.fits").read_bytes(), keyword, value), "two.fits")
+    data = DataStore(ingest(path, Demo()), section="N1")
+    if code is None:
+        assert raw_section(data, None).data.shape == (40, 68)
+    else:
+        with pytest.raises(BadExposureFile) as caught:
+            raw_section(data, None)
+        assert caught.value.code is code and str(caught.value).startswith("two N1: ")
 
 
 # Watches and launchers -----------------------------------------------------------------------------------------
