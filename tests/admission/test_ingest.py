@@ -133,13 +133,16 @@ def test_a_ccd_that_is_not_where_the_telescope_pointed_is_refused_when_it_is_rea
 def test_a_watch_names_the_code_and_leaves_the_folder_as_it_is(tmp_path):
     folder = tmp_path / "raw"
     raw(folder)
-    bad = file(folder, CASES["HCOMPRESS"].make(), "a_poison.fits")
-    os.utime(bad, (0, 0))
+    poison = file(folder, CASES["HCOMPRESS"].make(), "a_poison.fits")
+    odd = file(folder, (folder / "one.fits").read_bytes() + bytes(10), "b_odd.fits")  # only this camera minds
+    for path in (poison, odd):
+        os.utime(path, (0, 0))
     found = look(watch(folder))
     assert found.new == ["one.fits"]
-    (unreadable,) = found.unreadable
-    assert unreadable.identifier == "a_poison.fits" and "[unsafe-compression]" in unreadable.reason
-    assert sorted(path.name for path in folder.iterdir()) == ["a_poison.fits", "one.fits"]
+    first, second = found.unreadable
+    assert (first.identifier, second.identifier) == ("a_poison.fits", "b_odd.fits")
+    assert "[unsafe-compression]" in first.reason and "[trailing-bytes]" in second.reason
+    assert sorted(path.name for path in folder.iterdir()) == ["a_poison.fits", "b_odd.fits", "one.fits"]
     assert not storage.quarantine_path("x").parent.exists()
 
 
