@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from processing.admission.codes import Code
+from processing.admission.pixels import check_pixels, check_place
 from processing.algorithms.readout import Frames, RawCcd
 from processing.algorithms.sky import apply_proper_motion
 from processing.calibrator_choice import calibrator, contents
 from processing.datastore import DataStore
-from processing.errors import BadExposureFile, EmptyCatalog
+from processing.errors import EmptyCatalog
 from processing.instruments.base import Instrument, RawSection
 from processing.sensor_sections import read_raw
 from processing.star_catalogs import keep_excerpt
@@ -32,10 +32,6 @@ from products.models import (
     WorldCoordinates,
     ZeroPoint,
 )
-from products.pixel_flags import PixelFlag
-
-_LEAST_FINITE = 0.5  # of the pixels of a CCD
-_ABSURD = 1e12  # ADU
 
 
 @dataclass(frozen=True)
@@ -129,24 +125,10 @@ def raw_section(data: DataStore, step: Step) -> RawSection:
     """The raw pixels of the CCD."""
     exposure = data[Exposure]
     raw = read_raw(exposure, data.section)
-    _refuse_unusable(raw, f"{exposure.name} {data.section}")
+    what = f"{exposure.name} {data.section}"
+    check_pixels(raw, what)
+    check_place(raw, exposure, what)
     return raw
-
-
-def _refuse_unusable(raw: RawSection, what: str) -> None:
-    """BadExposureFile for pixels that are no picture of anything."""
-    data = raw.data
-    finite = 1.0 if data.dtype.kind in "biu" or not data.size else float(np.isfinite(data).mean())
-    if raw.flags is not None and (raw.flags & int(PixelFlag.BAD)).all():
-        finite = 0.0
-    if data.size == 0 or finite < _LEAST_FINITE:
-        few = f"{finite:.0%} of its pixels have" if finite else "no pixel of it has"
-        raise BadExposureFile(Code.NO_VALUES, f"{few} a usable value", what)
-    low, high = float(np.nanmin(data)), float(np.nanmax(data))
-    if low == high:
-        raise BadExposureFile(Code.CONSTANT, f"every pixel has the value {low:g}", what)
-    if max(high, -low) >= _ABSURD:
-        raise BadExposureFile(Code.ABSURD_VALUES, f"its pixels go from {low:g} to {high:g}", what)
 
 
 @provides(Calibrators)

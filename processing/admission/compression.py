@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import zlib
 from collections.abc import Iterable
 
@@ -18,6 +19,7 @@ _BITPIX = (8, 16, 32, 64, -32, -64)
 _QUANTIZED = ("NONE", "NO_DITHER", "SUBTRACTIVE_DITHER_1", "SUBTRACTIVE_DITHER_2")
 _DATA = ("COMPRESSED_DATA", "GZIP_COMPRESSED_DATA", "UNCOMPRESSED_DATA")
 _SETTINGS = {"BLOCKSIZE": (16, 32), "BYTEPIX": (1, 2, 4, 8)}  # of RICE
+_NAME = re.compile(r"ZNAME(\d+)")
 HARMLESS = 256_000_000  # bytes of an unpacked image, however small it was
 
 
@@ -62,7 +64,7 @@ def _tile(hdu: Hdu) -> tuple[int, ...]:
 
 def _check_settings(hdu: Hdu, kind: str, bitpix: int) -> None:
     header = hdu.header
-    for number in range(1, 20):
+    for number in (match[1] for match in map(_NAME.fullmatch, header.cards) if match):
         name, value = header.text(f"ZNAME{number}").upper(), header.get(f"ZVAL{number}")
         if isinstance(value, NoValue) or (name and value is None):
             raise BadExposureFile(Code.BAD_COMPRESSION, f"{hdu} has ZVAL{number} = {value!r}")
@@ -104,6 +106,8 @@ def _unpacked_size(pieces: Iterable[bytes], most: int) -> int:
                 if size > most:
                     return most + 1
                 piece = stream.unused_data if stream.eof else stream.unconsumed_tail
+        while not stream.eof and (more := stream.decompress(b"", 1 << 18)):  # what the last call had no room for
+            size += len(more)
     except zlib.error:
         return -1
-    return size if stream.eof else -1
+    return min(size, most + 1) if stream.eof else -1

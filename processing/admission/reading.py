@@ -23,6 +23,7 @@ CHUNK = 1 << 18  # bytes
 FREE_OF_RATIO = 1 << 26  # bytes that may come of anything: an image of one value packs 1000 to 1
 MOST_MEMBERS = 100_000  # gzip streams one behind the other
 MAX_NAME = 200  # bytes
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ENXIO)
 _GZIP = b"\x1f\x8b"
 _OTHERS = {
     b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"PK": "zip", b"\x1f\x9d": "compress (.Z)", b"\x1f\xa0": "compress (.Z)",
@@ -81,16 +82,8 @@ def opened(path: Path, limits: Limits, budget: Budget, scratch: Path | None = No
     That file is in the folder `scratch`. BadExposureFile for what is no file, too large, empty, packed by another
     program, or a damaged gzip stream; DiskFull where there is no room to unpack it.
     """
-    try:
-        # Without O_NONBLOCK a pipe without a writer would be waited for.
-        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
-    except OSError as error:
-        said = "there is no such file" if error.errno in (errno.ENOENT, errno.ENOTDIR) else os.strerror(error.errno)
-        raise BadExposureFile(Code.NOT_A_FILE, said) from error
-    with file:
+    with _regular_file(path) as file:
         status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise BadExposureFile(Code.NOT_A_FILE, "it is a folder, a pipe or a device")
         if status.st_size == 0:
             raise BadExposureFile(Code.EMPTY, "it is empty, 0 bytes, and no FITS file")
         _refuse_too_large(status.st_size, limits)
@@ -114,6 +107,23 @@ def opened(path: Path, limits: Limits, budget: Budget, scratch: Path | None = No
             yield Contents(plain, size, budget)
 
 
+def _regular_file(path: Path) -> BinaryIO:
+    try:
+        # Without O_NONBLOCK a pipe without a writer would be waited for.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except ValueError as error:  # a NUL in the name of a folder
+        raise BadExposureFile(Code.NOT_A_FILE, "there is no such file") from error
+    except OSError as error:
+        if error.errno not in _ABSENT:
+            raise  # e.g. too many open files: nothing that the file could help
+        said = "there is no such file" if error.errno in (errno.ENOENT, errno.ENOTDIR) else os.strerror(error.errno)
+        raise BadExposureFile(Code.NOT_A_FILE, said) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise BadExposureFile(Code.NOT_A_FILE, "it is a folder, a pipe or a device")
+    return os.fdopen(descriptor, "rb")
+
+
 def _refuse_too_large(size: int, limits: Limits, unpacked: str = "") -> None:
     if size > limits.max_bytes:
         text = f"{unpacked}it has more than {limits.max_bytes / 1e9:g} GB"
@@ -127,7 +137,7 @@ def _refuse_other(magic: bytes, inside: str = "") -> None:
         if magic.startswith(beginning):
             raise BadExposureFile(Code.OTHER_COMPRESSION, f"it is {inside}packed by {program}")
     if magic != b"SIMPLE  ":
-        raise BadExposureFile(Code.NOT_FITS, f"it is {inside}not a FITS image: it begins with {magic!r}")
+        raise BadExposureFile(Code.NOT_FITS, f"it is {inside}not a FITS file: it begins with {magic!r}")
 
 
 def _unpack(source: BinaryIO, target: BinaryIO, limits: Limits, budget: Budget) -> int:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from astropy.coordinates import Angle
 
+from processing.admission.rules import AdmissionRules, RequiredKeyword
 from processing.archives import noirlab
 from processing.errors import BadInput
 from processing.instruments import decam_calibrators, decam_instcal, decam_raw
@@ -53,6 +54,16 @@ class Decam(Instrument):
     filters: ClassVar[tuple[str, ...]] = (
         *_FILTER_WORDS, "N395", "N411", "N419", "N501", "N540", "N662", "N673", "N708", "N964",
     )  # fmt: skip
+    admission: ClassVar[AdmissionRules] = AdmissionRules(
+        extensions=_CCD.pattern,
+        keywords=(
+            RequiredKeyword(("INSTRUME",), str, choices=("DECam",)),
+            RequiredKeyword(("PROCTYPE",), str),
+            RequiredKeyword(("OBSTYPE",), str),
+            RequiredKeyword(("EXPTIME",), low=0, high=86_400),
+            RequiredKeyword(("MJD-OBS",), low=40_000, high=80_000, optional=True),
+        ),
+    )
 
     def read_exposure(self, path: Path) -> ExposureFacts:
         path = Path(path)

@@ -15,6 +15,8 @@ from typing import Any, ClassVar, Literal
 from astropy.io import fits
 from astropy.time import Time
 
+from processing.admission.codes import Code
+from processing.admission.rules import AdmissionRules, RequiredKeyword
 from processing.algorithms.horizon import Site, airmass, altitude
 from processing.algorithms.overscan import trimmed_shape
 from processing.errors import BadInput
@@ -67,6 +69,18 @@ class Ls4(Instrument):
     corrections: ClassVar[tuple[str, ...]] = ("overscan", "bias", "flat")
     only_in: ClassVar[Mapping[str, tuple[str, ...]]] = {"fringe": ("z",)}
     filters: ClassVar[tuple[str, ...]] = ("g", "i", "z")
+    # Packed by a program of the survey, whose checksums and blanks are not those of fpack.
+    admission: ClassVar[AdmissionRules] = AdmissionRules(
+        keywords=(
+            RequiredKeyword(("INSTRUME",), str, choices=(CAMERA,)),
+            RequiredKeyword(("STARTOBS",), str),
+            RequiredKeyword(("EXPTIME",), low=0, high=86_400),
+            RequiredKeyword(("TELE-RA",), low=0, high=360),
+            RequiredKeyword(("TELE-DEC",), low=-90, high=90),
+            RequiredKeyword(("IMAGETYP",), str),
+            RequiredKeyword(("CCD_LOC",), str),
+        )
+    ).tolerating(Code.BAD_CHECKSUM, Code.CONTROL_CHARACTERS)
 
     ra_unit: Literal["auto", "degree", "hour"] = param(
         "auto", help="Of TELE-RA; auto: degrees, unless only hours put the telescope above the horizon."

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from astropy.io import fits
 
+from processing.admission.rules import AdmissionRules, RequiredKeyword
 from processing.algorithms.overscan import Amplifier
 from processing.algorithms.wcs_fit import wcs_from_header
 from processing.errors import BadInput
@@ -59,6 +60,14 @@ class Ptf(Instrument):
 
     name = "ptf"
     filters: ClassVar[tuple[str, ...]] = ("g", "R", "Ha656", "Ha663")
+    admission: ClassVar[AdmissionRules] = AdmissionRules(
+        keywords=(
+            RequiredKeyword(("CCDID",), int, low=0, high=11),
+            RequiredKeyword(("AEXPTIME", "EXPTIME"), low=0, high=86_400),
+            RequiredKeyword(("FILTER",), str),
+            RequiredKeyword(("OBSMJD",), low=40_000, high=80_000, optional=True),
+        )
+    )
 
     mask_file: str = param("", help="Name of the mask beside the image; where empty, the image's with mask for scie.")
 

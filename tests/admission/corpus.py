@@ -335,6 +335,11 @@ case("fewer tiles than there are", Code.BAD_COMPRESSION, lambda: changed(compres
 case("BLOCKSIZE = 0", Code.BAD_COMPRESSION, lambda: changed(compressed(), "ZVAL1", 0))
 case("BYTEPIX = 3", Code.BAD_COMPRESSION, lambda: changed(compressed(), "ZVAL2", 3))
 case("BYTEPIX of half a pixel", Code.BAD_COMPRESSION, lambda: changed(compressed(), "ZVAL2", 1))
+case(
+    "BLOCKSIZE = 0 as the 40th setting",
+    Code.BAD_COMPRESSION,
+    lambda: put(compressed(), card("ZNAME40", "'BLOCKSIZE'"), card("ZVAL40", 0), hdu=1),
+)
 case("ZQUANTIZ = MAYBE", Code.BAD_COMPRESSION, lambda: changed(KINDS["quantised floats"](), "ZQUANTIZ", "'MAYBE'"))
 case("ZDITHER0 = -1", Code.BAD_STRUCTURE, lambda: changed(KINDS["quantised floats"](), "ZDITHER0", -1))
 case("ZSCALE = NaN", Code.BAD_SCALING, lambda: put(compressed(), card("ZSCALE", "NaN"), hdu=1))

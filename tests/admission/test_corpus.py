@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from processing.admission.admitting import Admitted, admit
 from processing.admission.codes import Code
 from processing.errors import BadExposureFile, is_passing
+from products.errors import DiskFull
 from tests.admission.astropy_child import SECONDS
 from tests.admission.corpus import CASES, DEFAULT
 from tests.admission.files import KINDS, put
@@ -89,8 +91,39 @@ def test_a_whole_file_is_let_in_without_a_warning(kind, tmp_path):
 def test_what_is_no_file_is_refused_at_once(tmp_path):
     pipe = tmp_path / "pipe.fits"
     os.mkfifo(pipe)
-    for path in (pipe, tmp_path, tmp_path / "missing.fits", Path("/dev/zero"), tmp_path / "missing" / "x.fits"):
+    loop = tmp_path / "loop.fits"
+    loop.symlink_to(loop)
+    missing = (tmp_path / "missing.fits", tmp_path / "missing" / "x.fits", Path("/a\0b/x.fits"), loop)
+    for path in (pipe, tmp_path, Path("/dev/zero"), *missing):
         assert outcome(path).code is Code.NOT_A_FILE, path
+
+
+def test_a_disk_that_cannot_be_read_now_is_no_fault_of_the_file(tmp_path, monkeypatch):
+    path = tmp_path / "file.fits"
+    path.write_bytes(KINDS["plain"]())
+
+    def broken(*arguments):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", broken)
+        with pytest.raises(OSError, match="Input/output error"):
+            admit(path, DEFAULT)
+    assert isinstance(outcome(path), Admitted)
+
+
+def test_a_disk_without_room_to_unpack_is_no_fault_of_the_file(tmp_path, monkeypatch):
+    path = tmp_path / "file.fits.gz"
+    path.write_bytes(KINDS["packed"]())
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("processing.admission.reading._unpack", full)
+        with pytest.raises(DiskFull, match="make room"):
+            admit(path, DEFAULT, tmp_path)
+    assert isinstance(outcome(path), Admitted)
 
 
 @pytest.mark.parametrize(

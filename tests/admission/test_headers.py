@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import math
 import warnings
@@ -16,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processing.admission.checksums import sum_of
+from processing.admission.compression import _unpacked_size
 from processing.admission.headers import NoValue, read_header, value_of
 from processing.admission.reading import Budget, Contents
 from processing.admission.rules import Limits
@@ -153,3 +155,15 @@ def test_a_header_that_is_let_in_says_the_same_to_both_parsers_of_astropy(cards,
                     assert value is None or isinstance(value, str)
                 elif value is not None:
                     assert found == value
+
+
+@pytest.mark.parametrize("over", [-1, 0, 1, 2, 100, 258, 300])
+@pytest.mark.parametrize("level", [1, 9])
+def test_a_gzip_stream_that_ends_about_where_a_piece_does_is_whole(over, level):
+    for pieces in (1, 2):
+        content = (b"abc" * 90_000 * pieces)[: (1 << 18) * pieces + over]
+        stream = gzip.compress(content, level)
+        assert _unpacked_size([stream], 10**7) == len(content)
+        assert _unpacked_size([stream[:50], stream[50:]], 10**7) == len(content)
+        assert _unpacked_size([stream], len(content) - 1) == len(content)  # one more than is allowed
+        assert _unpacked_size([stream[:-1]], 10**7) == -1

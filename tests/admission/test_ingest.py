@@ -22,11 +22,13 @@ from conductor.watching import look
 from processing.admission import quarantine
 from processing.admission.codes import TOLERABLE, Code
 from processing.admission.rules import AdmissionRules
+from processing.datastore import DataStore
 from processing.errors import BadExposureFile, is_passing
 from processing.exposures import ingest
 from processing.instruments.base import Instrument
 from processing.instruments.demo import Demo
 from processing.instruments.generic import Generic
+from processing.providers import raw_section
 from products import storage
 from products.models import Exposure
 from tests.admission.corpus import CASES
@@ -112,19 +114,35 @@ def test_rules_are_one_class_variable_of_an_instrument(tmp_path, monkeypatch):
         AdmissionRules(tolerated=TOLERABLE | {Code.GZIP_BOMB})
 
 
+@pytest.mark.parametrize(("keyword", "value", "code"), [("RA", 170.0, Code.BAD_WCS), ("RA", 150.5, None)])
+def test_a_ccd_that_is_not_where_the_telescope_pointed_is_refused_when_it_is_read(keyword, value, code, tmp_path):
+    demo_file(tmp_path / "one.fits")
+    path = file(tmp_path, changed((tmp_path / "one.fits").read_bytes(), keyword, value), "two.fits")
+    data = DataStore(ingest(path, Demo()), section="N1")
+    if code is None:
+        assert raw_section(data, None).data.shape == (40, 68)
+    else:
+        with pytest.raises(BadExposureFile) as caught:
+            raw_section(data, None)
+        assert caught.value.code is code and str(caught.value).startswith("two N1: ")
+
+
 # Watches and launchers -----------------------------------------------------------------------------------------
 
 
 def test_a_watch_names_the_code_and_leaves_the_folder_as_it_is(tmp_path):
     folder = tmp_path / "raw"
     raw(folder)
-    bad = file(folder, CASES["HCOMPRESS"].make(), "a_poison.fits")
-    os.utime(bad, (0, 0))
+    poison = file(folder, CASES["HCOMPRESS"].make(), "a_poison.fits")
+    odd = file(folder, (folder / "one.fits").read_bytes() + bytes(10), "b_odd.fits")  # only this camera minds
+    for path in (poison, odd):
+        os.utime(path, (0, 0))
     found = look(watch(folder))
     assert found.new == ["one.fits"]
-    (unreadable,) = found.unreadable
-    assert unreadable.identifier == "a_poison.fits" and "[unsafe-compression]" in unreadable.reason
-    assert sorted(path.name for path in folder.iterdir()) == ["a_poison.fits", "one.fits"]
+    first, second = found.unreadable
+    assert (first.identifier, second.identifier) == ("a_poison.fits", "b_odd.fits")
+    assert "[unsafe-compression]" in first.reason and "[trailing-bytes]" in second.reason
+    assert sorted(path.name for path in folder.iterdir()) == ["a_poison.fits", "b_odd.fits", "one.fits"]
     assert not storage.quarantine_path("x").parent.exists()
 
 

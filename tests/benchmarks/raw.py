@@ -68,8 +68,8 @@ def run(instrument: str, section: str, flats: int) -> dict[str, Any]:
         manage("simulate_exposure", str(raw), *names, *bands, *camera, *night, *truth, "--numprocs", "1")
     manage("ingest", *map(str, sorted(raw.glob("*.fits.fz"))), "--instrument", instrument)
     found: dict[str, Any] = {}
-    for command in (
-        "make_linearity", "measure_crosstalk", "make_bias", "make_dark", "make_flat", "make_badpixelmask",
+    for command in (  # each needs those before it
+        "measure_crosstalk", "make_bias", "make_linearity", "make_dark", "make_flat", "make_badpixelmask",
         "make_illumination", "make_fringe",
     ):  # fmt: skip
         tell(command)

@@ -236,6 +236,6 @@ def test_files_in_a_folder_are_offered_with_the_filters_of_their_ccds(tmp_path):
 @pytest.mark.parametrize(("word", "seconds"), [("dark", -5.0), ("sky", 0.0), ("sky", -1.0)])
 def test_an_exposure_time_that_cannot_be_is_refused_before_anything_is_kept(word, seconds, tmp_path):
     path = ls4_file(tmp_path / SKY_NAME, ("NE_A", "SE_A"), IMAGETYP=word, EXPTIME=seconds)
-    with pytest.raises(BadInput, match=f"exposure time {seconds:g} s"):
+    with pytest.raises(BadInput, match=f"exposure time {seconds:g} s|EXPTIME = {seconds}"):
         ingest(path, Ls4())
     assert not Exposure.objects.exists()

@@ -67,7 +67,7 @@ def without_wcs(path: Path) -> Path:
 FILES = {
     "missing": (lambda path: path, "there is no such file|neither a file"),
     "empty": (empty_file, "no FITS file.*fetch it again"),
-    "text": (text_file, "not a FITS image.*right file"),
+    "text": (text_file, "not a FITS file.*right file"),
     "truncated": (truncated, "is it whole"),
     "truncated_gzip": (truncated_gzip, "is it whole"),
     "wrong_checksum_gzip": (wrong_checksum_gzip, "is it whole"),

@@ -146,7 +146,7 @@ def test_catalogues_that_cannot_be_used_are_refused(command, tmp_path):
         (table("empty.csv", ra=np.zeros(0), dec=np.zeros(0), mag_r=np.zeros(0)), "no rows with a position|no rows"),
         (table("no_magnitudes.csv", ra=[1.0], dec=[2.0]), "mag_g, mag_r"),
         (table("no_position.csv", x=[1.0], mag_r=[2.0]), "no column ra"),
-        (text_file(tmp_path / "letter.fits"), "cannot be read as a table"),
+        (text_file(tmp_path / "letter.fits"), "not a FITS file"),
     ):
         line = refused(command, "import_catalog", path, name="mine")
         assert re.search(what, line), line

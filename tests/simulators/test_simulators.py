@@ -61,6 +61,7 @@ def test_every_instrument_with_a_simulator_is_there(simulator):
 
 def test_the_instrument_reads_the_facts_of_an_exposure(simulator, written):
     shot, path = written
+    assert Instrument.member(simulator.name)().admit(path).warnings == ()
     facts = Instrument.member(simulator.name)().read_exposure(path)
     assert facts.kind == "science"
     assert facts.mjd == pytest.approx(shot.mjd, abs=1e-6)
@@ -149,6 +150,7 @@ def test_calibration_frames_say_what_they_are(simulator, kind, tmp_path):
     path = write_exposure(simulator, shots[0], scene_of(simulator), tmp_path, sections=[section])
     camera = Instrument.member(simulator.name)()
     facts = camera.read_exposure(path)
+    assert camera.admit(path).warnings == ()
     assert facts.kind == {"dome": "flat", "twilight": "flat"}.get(kind, kind)
     assert (facts.header.get("flat_type") or "") in {"dome": ("dome",), "twilight": ("twilight", "sky")}.get(
         kind, ("",)
