@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from processing.algorithms.readout import Exposed, RawCcd
+from processing.algorithms.readout import Exposed, Frames, RawCcd
 from processing.calibrator_choice import Kind
 from processing.datastore import DataStore
 from processing.errors import BadInput, StepError, TooFewFrames
@@ -35,6 +36,7 @@ MADE_OF: dict[str, tuple[str, ...]] = {
 PER_FILTER = (Kind.FLAT, Kind.FRINGE, Kind.ILLUMINATION)
 _QUANTILES = np.linspace(0, 100, 201)[1::2]  # of the pixels of a CCD: together they tell the median of all CCDs
 _STEP = 8  # px between the pixels that are looked at
+_LEAST_RESPONSE = 0.2  # of a flat, below which a pixel is of no use
 
 
 @dataclass(frozen=True)
@@ -174,22 +176,33 @@ class Neighbours(Mapping[str, RawCcd]):
         return RawCcd(raw.data, raw.amplifiers)
 
 
-def focal_plane_level(exposure: Exposure, band: str, flats: Mapping[str, np.ndarray] | None = None) -> float:
+@dataclass(frozen=True)
+class LevelCorrections:
+    """What is undone before the level of a CCD is measured, and a name for it."""
+
+    linearity: np.ndarray | None = None  # a table
+    flat: np.ndarray | None = None  # `few_pixels` of it
+    name: str = ""
+
+
+def focal_plane_level(exposure: Exposure, band: str, known: Mapping[str, LevelCorrections] | None = None) -> float:
     """The median over the pixels of all CCDs behind a filter, electrons above the overscan.
 
-    Whichever CCDs a calibrator is made of, it is that of all: of those that can be read, of one at least. With `flats`
-    (section to `few_pixels` of its flat) it is that of flat-fielded pixels, read at every call; without, it is read
-    once.
+    Whichever CCDs a calibrator is made of, it is that of all: of those that can be read, of one at least, and of those
+    that `known` names (section to corrections) where it is given. Read once.
     """
     names = [name for name in sections_of(exposure) if (exposure.filters.get(name) or exposure.filter) == band]
+    if known is not None:
+        names = [name for name in names if name in known]
 
     def read() -> float:
-        parts = [part for name in names if (part := _quantiles(exposure, name, flats)) is not None]
-        if not parts:
+        parts = [_quantiles(exposure, name, (known or {}).get(name, LevelCorrections())) for name in names]
+        if not (parts := [part for part in parts if part is not None]):
             raise BadInput(what=exposure.name, reason=f"no CCD behind filter '{band}' can be read")
         return float(np.median(np.concatenate(parts)))
 
-    return read() if flats is not None else kept(exposure, f"level_{band}", read)
+    key = ",".join(f"{name}:{known[name].name}" for name in names) if known else ""
+    return kept(exposure, f"level_{band}_{hashlib.sha256(key.encode()).hexdigest()[:12]}", read)
 
 
 def has_neighbours(exposure: Exposure, band: str) -> bool:
@@ -202,17 +215,18 @@ def few_pixels(plane: np.ndarray) -> np.ndarray:
     return plane[::_STEP, ::_STEP]
 
 
-def _quantiles(exposure: Exposure, section: str, flats: Mapping[str, np.ndarray] | None) -> np.ndarray | None:
+def _quantiles(exposure: Exposure, section: str, known: LevelCorrections) -> np.ndarray | None:
     """Quantiles of the pixels of a CCD in electrons; None of one that cannot be used."""
-    if flats is not None and section not in flats:
-        return None
+    corrections = Corrections()
+    if known.linearity is not None:
+        corrections = Corrections(Frames(linearity=known.linearity), ("linearity",))
     try:
         raw = read_raw(exposure, section)
-        frame = electrons(corrected(raw, Corrections(), Exposed(section, exposure.exposure_time)), raw)
+        frame = electrons(corrected(raw, corrections, Exposed(section, exposure.exposure_time)), raw)
     except StepError:
         return None
     pixels = few_pixels(frame)
-    if flats is not None:
-        response = flats[section]
-        pixels = pixels[response > 0.2] / response[response > 0.2]
+    if known.flat is not None:
+        usable = known.flat > _LEAST_RESPONSE
+        pixels = pixels[usable] / known.flat[usable]
     return np.percentile(pixels, _QUANTILES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -9,12 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from processing.algorithms.readout import Frames
 from processing.calibration_frames import (
     PER_FILTER,
     Group,
+    LevelCorrections,
     Neighbours,
     RawFiles,
     few_pixels,
@@ -187,27 +187,39 @@ def focal_plane_levels(making: Making, group: Group) -> tuple[float, ...]:
     """
     if making.kind not in (Kind.FLAT, Kind.ILLUMINATION) or not has_neighbours(group.exposures[0], group.band):
         return ()
-    flats = _flats(making, group) if making.kind == Kind.ILLUMINATION else None
-    return tuple(_level_or_nan(row, group.band, flats) for row in group.exposures)
+    known = _for_levels(making, group)
+    return tuple(_level_or_nan(row, group.band, known) for row in group.exposures)
 
 
-def _level_or_nan(exposure: Exposure, band: str, flats: Mapping[str, np.ndarray] | None) -> float:
+def _level_or_nan(exposure: Exposure, band: str, known: Mapping[str, LevelCorrections]) -> float:
     try:
-        return focal_plane_level(exposure, band, flats)
+        return focal_plane_level(exposure, band, known)
     except BadInput:
         return math.nan
 
 
-def _flats(making: Making, group: Group) -> dict[str, np.ndarray]:
-    """Some pixels of the flats of all CCDs behind the filter, as far as these have one."""
-    found, exposure = {}, group.exposures[0]
-    light = making.configuration.get("preprocessing", {}).get("flat_type", "")
+def _for_levels(making: Making, group: Group) -> dict[str, LevelCorrections]:
+    """What is undone in every CCD behind the filter before its level is measured: what changes levels by some per cent.
+
+    The linearity where the camera corrects it and, for an illumination correction, the flat; CCDs without one are left
+    out of that.
+    """
+    exposure, found = group.exposures[0], {}
+    p = making.configuration.get("preprocessing", {})
+    camera = Instrument.member(exposure.instrument)()
+    kinds = (Kind.LINEARITY, Kind.FLAT) if making.kind == Kind.ILLUMINATION else (Kind.LINEARITY,)
+    wanted = [kind for kind in kinds if kind in camera.corrections_in(group.band, p.get("corrections"))]
     for other in groups(making.kind, group.exposures, band=group.band):
-        try:
-            file = calibrator(Kind.FLAT, exposure, other.section, making.calibrator_set, light)
-        except MissingCalibrator:
+        files = {}
+        for kind in wanted:
+            with contextlib.suppress(MissingCalibrator):
+                light = p.get("flat_type", "")
+                files[kind] = calibrator(kind, exposure, other.section, making.calibrator_set, light)
+        if Kind.FLAT in wanted and Kind.FLAT not in files:
             continue
-        found[other.section] = few_pixels(contents(file)).copy()
+        linearity, flat = (contents(files[kind]) if kind in files else None for kind in (Kind.LINEARITY, Kind.FLAT))
+        name = "+".join(str(file.file.pk) for file in files.values())
+        found[other.section] = LevelCorrections(linearity, None if flat is None else few_pixels(flat).copy(), name)
     return found
 
 

@@ -110,11 +110,11 @@ def refused_among(
     levels = np.array([one.level for one in figures])
     for index, reason in _by_level(levels, figures, parameters, has_light, is_lamp):
         found.setdefault(index, reason)
-    noises = np.array([one.noise for one in figures])
-    typical = float(np.median(noises))
-    allowed = (1 + parameters.noise_tolerance) * typical
-    for index in np.flatnonzero(noises > allowed):
-        found.setdefault(int(index), f"noise of its pixels is {noises[index] / typical:.2f} times that of the set")
+    used = [index for index in range(len(figures)) if index not in found]
+    excess = _noise_excess([figures[index] for index in used], has_light)
+    for index, times in zip(used, excess):
+        if times > 1 + parameters.noise_tolerance:
+            found[index] = f"noise of its pixels is {times:.2f} times what the set has at its level"
     for index, reason in _by_structure(figures, parameters, has_light, skipped=found):
         found.setdefault(index, reason)
     return found
@@ -137,6 +137,21 @@ def _by_level(levels, figures, p, has_light, is_lamp):
     )
     for index in np.flatnonzero(np.abs(levels - middle) > p.deviation * error):
         yield int(index), f"level {levels[index]:.2f} is far from that of the set, {middle:.2f} ± {error:.2f}"
+
+
+def _noise_excess(figures: Sequence[FrameFigures], has_light: bool) -> np.ndarray:
+    """Noise of the pixels over what is usual in the set, (n,).
+
+    Fixed structure adds to it: of frames with light a part of the level that is the same for all.
+    """
+    noises = np.array([one.noise for one in figures])
+    if not len(noises):
+        return noises
+    if not has_light:
+        return noises / np.median(noises)
+    known = np.array([one.noise_of_pixel / one.level for one in figures])
+    structure = max(float(np.median((noises**2 - 1) * known**2)), 0.0)
+    return noises / np.sqrt(1 + structure / known**2)
 
 
 def _most_common(levels: np.ndarray, tolerance: float) -> tuple[float, np.ndarray]:

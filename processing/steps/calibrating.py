@@ -137,7 +137,10 @@ def focal_plane_part(raw: RawStack, found: Collected) -> float:
     """The level of this CCD over that of the focal plane, median of the exposures that are used; 1 of a single CCD."""
     if not raw.levels:
         return 1.0
-    return float(np.median([found.scales[index] / raw.levels[found.places[index]] for index in found.used]))
+    parts = [found.scales[index] / raw.levels[found.places[index]] for index in found.used]
+    if not np.isfinite(parts).any():
+        raise BadInput(what=f"the focal plane around {raw.section}", reason="its level is known of no exposure")
+    return float(np.nanmedian(parts))
 
 
 def _as_it_is(adu: np.ndarray, raw: RawSection, exposure: Exposure) -> Prepared:

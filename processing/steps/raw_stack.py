@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -227,10 +227,8 @@ def _expected(amplifiers: Sequence[Amplifier], shape: tuple[int, int], in_electr
 
 def _in_electrons(figures: FrameFigures, scale: float) -> FrameFigures:
     """The level as people know it; the cells stay relative."""
-    level = figures.level * scale
-    return FrameFigures(
-        level, figures.noise, figures.saturated, figures.cells * scale, figures.noise_of_cell * scale, figures.full
-    )
+    names = ("level", "cells", "noise_of_cell", "noise_of_pixel")
+    return replace(figures, **{name: getattr(figures, name) * scale for name in names})
 
 
 def electrons(adu: np.ndarray, raw: RawSection) -> np.ndarray:

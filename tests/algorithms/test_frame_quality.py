@@ -72,6 +72,16 @@ def test_a_flat_with_light_from_the_side_is_left_out():
     assert list(found) == [3] and "structure" in found[3]
 
 
+def test_flats_of_several_levels_have_the_noise_of_their_level_and_of_fixed_structure():
+    response = np.random.default_rng(5).normal(1, 0.01, SHAPE)
+    levels = [15e3, 2e4, 2.2e4, 2.5e4, 2.8e4]
+    assert refused_among(flat_figures(levels, lambda number: response), ACCEPT, has_light=True, is_lamp=True) == {}
+    noisy = np.random.default_rng(6).normal(1, 0.008, SHAPE)
+    figures = flat_figures(levels, lambda number: response * (noisy if number == 2 else 1))
+    found = refused_among(figures, ACCEPT, has_light=True, is_lamp=True)
+    assert list(found) == [2] and "noise" in found[2]
+
+
 def test_levels_and_saturation_refuse_a_frame_by_themselves():
     low, high, good = flat_figures([100, 9e4, 3e4])
     assert "below" in refused_alone(low, ACCEPT, has_light=True)
