@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -118,22 +119,24 @@ def make(making: Making, group: Group, levels: tuple[float, ...] | None = None) 
         except TooFewFrames as error:
             rejected = {**group.rejected, **error.details["rejected"]}
             raise TooFewFrames(**{**error.details, "rejected": rejected}) from error
-    row = CalibratorFile.objects.create(
+    row, is_new = CalibratorFile.objects.get_or_create(
         kind=making.kind,
         calibrator_set=making.calibrator_set,
         **_link(product),
-        instrument=group.exposures[0].instrument,
-        section=group.section,
-        filter=group.band,
-        flat_type=group.light,
-        valid_from=valid[0],
-        valid_to=valid[1],
-        quality=quality["figures"],
-        rejected={**group.rejected, **quality["rejected"]},
+        defaults={
+            "instrument": group.exposures[0].instrument,
+            "section": group.section,
+            "filter": group.band,
+            "flat_type": group.light,
+            "valid_from": valid[0],
+            "valid_to": valid[1],
+            "quality": quality["figures"],
+            "rejected": {**group.rejected, **quality["rejected"]},
+        },
     )
     if making.supersedes:
         supersede(row)
-    return Found(row, is_new=True)
+    return Found(row, is_new)
 
 
 def is_made(making: Making, group: Group) -> bool:
@@ -178,11 +181,21 @@ def corrections_for(making: Making, group: Group) -> Corrections:
 
 
 def focal_plane_levels(making: Making, group: Group) -> tuple[float, ...]:
-    """The level of the focal plane in each exposure, where the calibrator is relative to it; empty otherwise."""
+    """The level of the focal plane in each exposure, where the calibrator is relative to it; empty otherwise.
+
+    NaN for an exposure of which no CCD can be read: it will be left out of every calibrator.
+    """
     if making.kind not in (Kind.FLAT, Kind.ILLUMINATION) or not has_neighbours(group.exposures[0], group.band):
         return ()
     flats = _flats(making, group) if making.kind == Kind.ILLUMINATION else None
-    return tuple(focal_plane_level(row, group.band, flats) for row in group.exposures)
+    return tuple(_level_or_nan(row, group.band, flats) for row in group.exposures)
+
+
+def _level_or_nan(exposure: Exposure, band: str, flats: Mapping[str, np.ndarray] | None) -> float:
+    try:
+        return focal_plane_level(exposure, band, flats)
+    except BadInput:
+        return math.nan
 
 
 def _flats(making: Making, group: Group) -> dict[str, np.ndarray]:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
 from django.core.management.base import CommandError
 
+from processing.algorithms.overscan import parse_section
 from processing.calibration_frames import focal_plane_level
+from processing.errors import BadInput, Killed
 from processing.scratch import ScratchStore
+from processing.side_by_side import work_off
 from products.models import Badness, CalibratorFile, Exposure, Image
 from products.selectors.nights import night_of
 from products.services.badness import set_badness
+from products.storage import sha256
 from tests.night.same import counts
 
 pytestmark = pytest.mark.night
@@ -89,6 +94,17 @@ def test_frames_that_cannot_be_used_are_left_out_and_listed_with_the_reason(nigh
         command("make_bias", *names, sections="N2", numprocs=0, assignments=["make_bias.acceptance.deviation=7"])
 
 
+def test_a_flat_that_cannot_be_read_is_left_out_and_does_not_stop_the_others(night, command):
+    frames = raw_frames("flat")
+    damaged = frames[0].path()
+    damaged.unlink()
+    damaged.write_bytes(b"SIMPLE  = nothing" * 1000)
+    Exposure.objects.filter(pk=frames[0].pk).update(sha256=sha256(damaged))
+    names = [row.name for row in frames]
+    said = command("make_flat", *names, numprocs=0, assignments=["make_flat.min_frames=2"])
+    assert said.count("2 frames, 1 left out") == 2 and said.count(f"left out {names[0]}: it cannot be read") == 2
+
+
 def test_a_new_one_takes_the_place_of_the_old_and_what_used_that_keeps_it(night, command):
     old = CalibratorFile.objects.get(kind="bias", section="N1")
     used = Image.objects.filter(calibrators=old).count()
@@ -139,6 +155,41 @@ def test_a_ramp_without_levels_is_refused_for_every_ccd_with_one_reason(night, c
             assignments=["make_linearity.min_frames=5"],
         )  # fmt: skip
     assert str(found.value).count("at least 5") == 1 and not CalibratorFile.objects.filter(kind="linearity").exists()
+
+
+def test_exposures_of_the_sky_make_an_illumination_correction_over_the_whole_focal_plane(night, command):
+    names = [row.name for row in raw_frames("science")]
+    said = command(
+        "make_illumination", *names, numprocs=0, assignments=["make_illumination.acceptance.max_covered=0.9"]
+    )
+    assert said.count("4 frames, 0 left out") == 2
+    made = {row.section: row for row in CalibratorFile.objects.filter(kind="illumination")}
+    assert {row.filter for row in made.values()} == {"r"}
+    for row in made.values():
+        used = {file.kind for file in row.image.calibrators.all()}
+        assert used == {"bias", "flat"}
+        assert np.ptp(row.image.as_kind().data) < 0.2
+    levels = [row.quality["focal_plane"] for row in made.values()]
+    assert np.mean(levels) == pytest.approx(1, abs=0.03)
+
+
+def test_a_fringe_pattern_needs_several_exposures_and_tells_who_is_missing(night, command):
+    names = [row.name for row in raw_frames("science")]
+    with pytest.raises(CommandError, match=r"usable science frames: at least 5 are needed"):
+        command("make_fringe", *names, sections="N1", numprocs=0)
+    command(
+        "make_fringe", *names, sections="N1", numprocs=0,
+        assignments=["make_fringe.min_frames=3", "make_fringe.acceptance.max_covered=0.9"],
+    )  # fmt: skip
+    image = CalibratorFile.objects.get(kind="fringe").image.as_kind()
+    assert abs(np.mean(image.data[image.flags == 0], dtype=float)) < 1e-4
+
+
+def test_a_process_that_is_killed_is_an_error_and_an_expected_error_a_result():
+    with pytest.raises(Killed, match="fewer --numprocs"):
+        list(work_off(os._exit, [(9,), (9,)], numprocs=2))
+    outcomes = dict(work_off(parse_section, [("[1:2,1:2]",), ("nonsense",)], numprocs=0))
+    assert outcomes[0] == (slice(0, 2), slice(0, 2)) and isinstance(outcomes[1], BadInput)
 
 
 def test_several_processes_make_what_one_makes(night):

@@ -175,3 +175,16 @@ def test_of_nightly_ones_those_of_later_nights_take_the_place_of_none(site):
     factories.calibrator(calibrator_set="nightly", valid_from=61301.5)
     again = factories.calibrator(calibrator_set="nightly", valid_from=61300.5)
     assert list(successors(first)) == [again]
+
+
+def test_a_calibrator_shows_the_frames_that_were_made_with_it_too(site, client):
+    bias, flat = site.ccd.image.calibrators.get(), factories.calibrator(kind="flat", filter="g")
+    flat.image.calibrators.add(bias)
+    page = client.get(f"/calibrators/{bias.pk}/").content.decode()
+    assert f'<a href="/images/{flat.image.pk}/">' in page and site.name in page
+
+
+def test_the_picture_of_a_mask_is_of_its_flags(site, client):
+    mask = factories.calibrator(kind="bad_pixels")
+    page = client.get(f"/calibrators/{mask.pk}/").content.decode()
+    assert f"/images/{mask.image.pk}/mask-bad.png" in page and "scatter of the pixels" not in page

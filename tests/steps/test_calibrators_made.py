@@ -8,6 +8,16 @@ import numpy as np
 import pytest
 
 from processing.algorithms.detrend import amplifier_plane
+from processing.algorithms.readout import RawCcd
+from processing.algorithms.simulation_ccd import Ghost
+from processing.algorithms.simulation_readout import (
+    Light,
+    crosstalk_sources,
+    expose,
+    measured,
+    read_out,
+    sky_frame,
+)
 from processing.errors import BadInput, TooFewFrames
 from processing.pipelines import (
     BadPixelMaking,
@@ -21,6 +31,7 @@ from processing.pipelines import (
 )
 from processing.steps.raw_stack import Corrections
 from products.pixel_flags import PixelFlag
+from tests.algorithms.raw_ccds import small_sky
 from tests.steps.calibration_frames import (
     biases,
     ccd_of,
@@ -29,6 +40,7 @@ from tests.steps.calibration_frames import (
     flats,
     night_skies,
     ramp,
+    stack,
     starry,
     truly,
 )
@@ -174,3 +186,21 @@ def test_where_too_few_frames_are_left_every_reason_is_told():
         FlatMaking().run(raw, truly(CCD, "bias"))
     assert set(found.value.details["rejected"]) == {"flat-0", "flat-3"}
     assert "saturated" in found.value.details["rejected"]["flat-3"]
+
+
+def test_ghosts_of_another_ccd_are_found_where_they_are_looked_for():
+    own, other = (replace(ccd_of(number=number), ghosts=()) for number in (1, 2))
+    own = replace(own, ghosts=(Ghost("A", "B", 3e-3, "N2"),))
+    frames, others = [], []
+    for seed in range(4):
+        charge = expose(other, Light(sky=500.0, sources=small_sky(seed=seed + 20)), exposure_time=60.0, seed=seed)
+        others.append(RawCcd(read_out(charge, other, seed=seed).raw, other.layout.amplifiers))
+        sources = crosstalk_sources(own, measured(charge.electrons, other), "N2")
+        frames.append(sky_frame(own, Light(sky=500.0), seed=seed + 50, exposure_time=60.0, others=sources))
+    raw = replace(stack(own, frames, "science", [60.0] * 4), neighbours=lambda index: {"N2": others[index]})
+    found = CrosstalkMeasuring(all_pairs=True).run(raw, Corrections()).table
+    row = found[(found["source_section"] == "N2") & (found["amplifier"] == "A") & (found["source_amplifier"] == "B")]
+    assert len(found) == len(row) == 1
+    assert abs(row["coefficient"][0] - 3e-3) < max(3 * row["error"][0], 1e-4)
+    with pytest.raises(BadInput, match="bright pixels"):
+        CrosstalkMeasuring().run(raw, Corrections())

@@ -18,7 +18,8 @@ class Command(BaseCommand):
     help = """Run a benchmark of the repository.
 
 `manage.py benchmark ccd` times one large CCD from raw pixels to alerts, step by step; `manage.py benchmark claims` how
-many exposures the conductor hands out in a second; `manage.py benchmark site` how fast pages and the REST API are."""
+many exposures the conductor hands out in a second; `manage.py benchmark site` how fast pages and the REST API are;
+`manage.py benchmark flats` what a master flat of one large CCD costs."""
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
