@@ -24,8 +24,8 @@ HARMLESS = 256_000_000  # bytes of an unpacked image, however small it was
 
 
 def is_compressed(hdu: Hdu) -> bool:
-    """Whether a binary table is an image."""
-    return hdu.header.get("ZIMAGE") is True
+    """Whether a binary table is an image; BadExposureFile where ZIMAGE is neither T nor F."""
+    return hdu.header.flag("ZIMAGE")
 
 
 def check_compression(contents: Contents, hdu: Hdu, columns: list[Column], rules: AdmissionRules) -> None:

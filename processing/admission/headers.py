@@ -75,6 +75,13 @@ class Header:
             raise BadExposureFile(Code.BAD_STRUCTURE, said)
         return value
 
+    def flag(self, keyword: str) -> bool:
+        """T or F, F where it is missing; BadExposureFile for anything else, which readers may take for either."""
+        value = self.get(keyword, None if keyword in self.cards else False)
+        if not isinstance(value, bool):
+            raise BadExposureFile(Code.BAD_STRUCTURE, f"{self} has {keyword} = {value!r}; T or F is needed")
+        return value
+
     def text(self, keyword: str) -> str:
         """A text without blanks around it; empty where it is missing, BadExposureFile where it is something else."""
         value = self.get(keyword, "")

@@ -64,8 +64,7 @@ def describe(header: Header, contents: Contents, rules: AdmissionRules) -> Hdu:
     header.text("EXTNAME")
     header.integer("EXTVER", -_HUGE, _HUGE, 1)
     header.integer("EXTLEVEL", -_HUGE, _HUGE, 1)
-    if not isinstance(header.get("EXTEND", True), bool):
-        raise BadExposureFile(Code.BAD_STRUCTURE, f"{header} has EXTEND = {header.get('EXTEND')!r}; T or F is needed")
+    header.flag("EXTEND")
     bitpix = header.integer("BITPIX", -64, 64)
     if bitpix not in _BITPIX:
         raise BadExposureFile(Code.BAD_STRUCTURE, f"{header} has BITPIX = {bitpix}")
@@ -92,7 +91,7 @@ def _kind(header: Header) -> str:
     if header.index == 0:
         if header.get("SIMPLE") is not True:
             raise BadExposureFile(Code.NOT_FITS, f"it says SIMPLE = {header.get('SIMPLE')!r}")
-        if header.get("GROUPS") is True:
+        if header.flag("GROUPS"):
             raise BadExposureFile(Code.BAD_STRUCTURE, "it holds random groups and no images")
         return PRIMARY
     kind = header.text("XTENSION")

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import uniform_filter
 
-from processing.algorithms.background import BackgroundParameters, estimate_background, object_mask
+from processing.algorithms.background import BackgroundParameters, estimate_background
 from processing.algorithms.masks import grow
 from processing.algorithms.overscan import Amplifier
 from processing.algorithms.readout import as_read_with
@@ -16,7 +17,11 @@ from processing.parameters import Parameters, param
 
 _ITERATIONS = 10
 _FAINT = 0.1  # of the level of sources: their ghosts are not seen
+_WINGS = 100.0  # px from a bright star in which its own light counts
+_LOW = 2.0  # times the faintest source
+_OWN = 6.0  # noise of a pixel: noise on the crest of a fringe must not pass for a source
 _BESIDE = 8.0  # px around sources of the victim itself
+_LEAST_AROUND = 0.05  # of the pixels of a box of two tiles
 _TILE = 32  # px; what one star does wrong it does within such a tile
 
 
@@ -38,7 +43,6 @@ class AmplifierLight:
     amplifier: Amplifier
     signal: np.ndarray  # (rows, columns) float32, ADU above the sky; as it stands in the trimmed image
     is_full: np.ndarray  # (rows, columns) bool: too bright for its charge to be known
-    objects: np.ndarray  # (rows, columns) bool: sources, ghosts among them
     noise: float  # ADU, of a pixel of the sky
 
 
@@ -78,24 +82,54 @@ def light_of(
         except BadPixels:
             continue
         signal = part - sky.level
-        objects = object_mask(signal, sky.rms, unusable, 1.0, 0.0)
-        found.append(AmplifierLight(amplifier, signal, full, objects, sky.noise))
+        found.append(AmplifierLight(amplifier, signal, full, sky.noise))
     return found
 
 
-def samples_of(victim: AmplifierLight, source: AmplifierLight, parameters: CrosstalkParameters) -> Samples:
-    """The pixels of one exposure; those where the victim has a source of its own are left out.
+def samples_of(
+    victim: AmplifierLight, source: AmplifierLight, parameters: CrosstalkParameters, *, is_same_ccd: bool = True
+) -> Samples:
+    """The pixels of one exposure; those where the victim has a source of its own are left out, with what is around.
 
-    Own sources are those seen where the other amplifier has nothing bright, with what is around them.
+    On the same CCD, so are those that lie in the wings of their source.
     """
     signal, full = (as_read_with(victim.amplifier, source.amplifier, p) for p in (source.signal, source.is_full))
     chosen = (signal > parameters.min_source) & ~full & ~victim.is_full
-    own = victim.objects & (signal < _FAINT * parameters.min_source)
-    chosen &= ~grow(own | victim.is_full, _BESIDE)
-    chosen &= np.abs(victim.signal) < parameters.clip * victim.noise + parameters.largest * np.abs(signal)
+    is_faint = signal < _FAINT * parameters.min_source
+    ghost = parameters.largest * np.abs(signal)
+    # Only what no ghost can be: fainter sources and fringes are as frequent around a ghost as in it.
+    own = victim.signal > _OWN * victim.noise + ghost
+    free = ~grow(own | victim.is_full, _BESIDE) & np.isfinite(victim.signal)
+    chosen &= free & (np.abs(victim.signal) < parameters.clip * victim.noise + ghost)
+    if is_same_ccd:
+        chosen &= _distance(victim.amplifier, source.amplifier) > _WINGS
+    calm = free & is_faint & (np.abs(victim.signal) < parameters.clip * victim.noise)
+    level, is_known = _level_around(victim.signal, calm)
+    chosen &= is_known
     rows, columns = np.nonzero(chosen)
     tile = rows // _TILE * (1 + signal.shape[1] // _TILE) + columns // _TILE
-    return Samples(signal[chosen], victim.signal[chosen], tile, victim.noise)
+    return Samples(signal[chosen], (victim.signal - level)[chosen], tile, victim.noise)
+
+
+def _distance(victim: Amplifier, source: Amplifier) -> np.ndarray:
+    """How far apart on the CCD the pixels lie that two amplifiers read at the same moment, (rows, columns) px."""
+    apart = []
+    for axis in (0, 1):
+        here, there = (np.arange(one.target[axis].start, one.target[axis].stop) for one in (victim, source))
+        apart.append(np.abs(here - (there[::-1] if victim.backwards[axis] != source.backwards[axis] else there)))
+    return np.hypot(apart[0][:, None], apart[1][None, :])
+
+
+def _level_around(values: np.ndarray, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of the `values` (ny, nx) chosen by `where` (ny, nx) around each pixel, and whether it is known (bool).
+
+    Sources are cut out at their positive side, so what is left around is not quite the sky.
+    """
+    size = 2 * _TILE + 1
+    share = uniform_filter(where.astype(np.float32), size, mode="constant")
+    total = uniform_filter(np.where(where, values, 0).astype(np.float32), size, mode="constant")
+    is_known = share > _LEAST_AROUND
+    return np.divide(total, share, out=np.zeros_like(total), where=is_known), is_known
 
 
 def fit_coefficient(samples: Sequence[Samples], parameters: CrosstalkParameters) -> Coefficient | None:
@@ -111,10 +145,19 @@ def fit_coefficient(samples: Sequence[Samples], parameters: CrosstalkParameters)
         return None
     starts = np.cumsum([0, *(one.tile.max(initial=-1) + 1 for one in samples)])
     _, tiles = np.unique(np.concatenate([one.tile + start for one, start in zip(samples, starts)]), return_inverse=True)
-    weights = np.bincount(tiles, weights=source**2)
-    values = np.bincount(tiles, weights=source * victim) / weights
-    errors = _noise_under(samples) / np.sqrt(weights)
+    noise = _noise_under(samples)
+    values, weights = _of_tiles(tiles, source, victim)
     value, extra = _weighted_median(values, np.sqrt(weights)), 0.0
+    # What the faintest sources have too much is no ghost but an error of the level. Then pixels with light of the
+    # victim's own go, as they did around the ghosts.
+    low = source < _LOW * parameters.min_source
+    victim = (
+        victim - np.median((victim - value * source)[low]) if np.count_nonzero(low) > parameters.min_pixels else victim
+    )
+    near = np.abs(victim - value * source) < parameters.clip * noise
+    _, tiles = np.unique(tiles[near], return_inverse=True)
+    values, weights = _of_tiles(tiles, source[near], victim[near])
+    errors = noise / np.sqrt(weights)
     for _ in range(_ITERATIONS):
         total = errors**2 + extra
         keep = (values - value) ** 2 <= parameters.clip**2 * total
@@ -126,6 +169,12 @@ def fit_coefficient(samples: Sequence[Samples], parameters: CrosstalkParameters)
             break
     error = float(1 / np.sqrt(np.sum(1 / total[keep])))
     return Coefficient(value, error, int(np.isin(tiles, np.flatnonzero(keep)).sum()))
+
+
+def _of_tiles(tiles: np.ndarray, source: np.ndarray, victim: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The coefficient of each tile and its weight, Σ s v / Σ s² and Σ s²."""
+    weights = np.bincount(tiles, weights=source**2)
+    return np.bincount(tiles, weights=source * victim) / weights, weights
 
 
 def _extra_variance(values: np.ndarray, errors: np.ndarray) -> float:

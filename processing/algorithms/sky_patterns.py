@@ -75,6 +75,15 @@ def over_sky(
     return covered
 
 
+def smoothed(pattern: np.ndarray, usable: np.ndarray, sigma: float) -> np.ndarray:
+    """`pattern` (ny, nx) float32 smoothed by a Gaussian of `sigma` px, without the pixels that are not `usable`."""
+    if sigma == 0:
+        return pattern
+    total = ndimage.gaussian_filter(np.where(usable, pattern, 0).astype(np.float32), sigma, mode="nearest")
+    share = ndimage.gaussian_filter(usable.astype(np.float32), sigma, mode="nearest")
+    return np.divide(total, share, out=np.zeros_like(total), where=share > 1e-3)
+
+
 def amplitude(pattern: np.ndarray, usable: np.ndarray) -> float:
     """Half the range of the middle 68 % of the smoothed `pattern` (ny, nx): its noise counts little."""
     smooth = ndimage.uniform_filter(np.where(usable, pattern, 0), _SMOOTH)

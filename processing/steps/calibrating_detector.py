@@ -194,7 +194,9 @@ class CrosstalkMeasuring(Step):
                     if victim is source or victim.amplifier.size != source.amplifier.size:
                         continue
                     key = (victim.amplifier.name, name, source.amplifier.name)
-                    samples.setdefault(key, []).append(crosstalk.samples_of(victim, source, p.pixels))
+                    samples.setdefault(key, []).append(
+                        crosstalk.samples_of(victim, source, p.pixels, is_same_ccd=name == raw.section)
+                    )
         if used < p.min_frames:
             raise TooFewFrames(kind="science", used=used, needed=p.min_frames, rejected=rejected)
         rows, unknown = [], []

@@ -9,7 +9,7 @@ import numpy as np
 from processing.algorithms.background import smooth_level
 from processing.algorithms.master_stacking import Master, combine
 from processing.algorithms.readout import Frames
-from processing.algorithms.sky_patterns import SourceParameters, amplitude, mask_sources, over_sky
+from processing.algorithms.sky_patterns import SourceParameters, amplitude, mask_sources, over_sky, smoothed
 from processing.instruments.base import RawSection
 from processing.parameters import param
 from processing.step import Step
@@ -40,6 +40,9 @@ class FringeParameters(CalibratingParameters):
     sources: SourceParameters = param(
         SourceParameters(), help="How sources are masked; the box is also the largest scale that the pattern keeps."
     )
+    smoothing: float = param(
+        1.5, ge=0, unit="px", help="Sigma of the Gaussian that the pattern is smoothed with: fringes are broad."
+    )
     min_frames: int = param(5, ge=3, help="Fewer usable exposures than this, of different fields, are refused.")
 
 
@@ -66,7 +69,8 @@ class FringeMaking(Step):
             master = self._pass(raw, found, guess, p.sources)
             planes = planes_of(master, 1.0)
             usable = planes["flags"] == 0
-            planes["data"] = planes["data"] - np.float32(np.mean(planes["data"][usable], dtype=float))
+            pattern = smoothed(planes["data"] - 1, usable, p.smoothing)
+            planes["data"] = pattern - np.float32(np.mean(pattern[usable], dtype=float))
             planes["data"][~usable] = 0
             size = amplitude(planes["data"], usable)
             level = float(np.median(found.used_scales()))

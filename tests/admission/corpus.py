@@ -148,6 +148,7 @@ for name in ("BITPIX", "NAXIS", "NAXIS1", "NAXIS2"):
     case(f"no {name}", Code.BAD_STRUCTURE, lambda name=name: without(plain(), name))
 case("SIMPLE = F", Code.NOT_FITS, lambda: changed(plain(), "SIMPLE", "F"))
 case("random groups", Code.BAD_STRUCTURE, lambda: put(plain(), card("GROUPS", "T")))
+case("random groups of another kind", Code.BAD_STRUCTURE, lambda: put(plain(), card("GROUPS", 1)))
 case("EXTEND = maybe", Code.BAD_STRUCTURE, lambda: put(plain(), card("EXTEND", "maybe")))
 case("XTENSION = FOREIGN", Code.BAD_STRUCTURE, lambda: changed(extensions(), "XTENSION", "'FOREIGN '"))
 case("XTENSION = 1", Code.BAD_STRUCTURE, lambda: changed(extensions(), "XTENSION", "1"))
@@ -309,6 +310,13 @@ def _overlapping() -> bytes:
 for value in ("'HCOMPRESS_1'", "'LZW'", "''"):
     case(f"ZCMPTYPE = {value}", Code.UNSAFE_COMPRESSION, lambda value=value: changed(compressed(), "ZCMPTYPE", value))
 case("HCOMPRESS", Code.UNSAFE_COMPRESSION, lambda: compressed("HCOMPRESS_1"))
+for value in (1, "'T'", "''", ""):
+    case(
+        f"HCOMPRESS with ZIMAGE = {value}",
+        Code.BAD_STRUCTURE,
+        lambda value=value: changed(compressed("HCOMPRESS_1"), "ZIMAGE", value),
+    )
+case("a table that says that it is no image", OK, lambda: put(tables(), card("ZIMAGE", "F"), hdu=1))
 case("PLIO of floats", Code.UNSAFE_COMPRESSION, lambda: changed(KINDS["mask"](), "ZBITPIX", -32))
 case("ZCMPTYPE = 3", Code.BAD_STRUCTURE, lambda: changed(compressed(), "ZCMPTYPE", 3))
 case("ZBITPIX = 7", Code.BAD_COMPRESSION, lambda: changed(compressed(), "ZBITPIX", 7))
