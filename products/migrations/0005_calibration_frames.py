@@ -176,4 +176,8 @@ class Migration(migrations.Migration):
                 name="one_master_frame",
             ),
         ),
+        migrations.AddConstraint(
+            model_name='calibratorfile',
+            constraint=models.UniqueConstraint(fields=('kind', 'calibrator_set', 'data_file'), name='one_calibrator_of_table'),
+        ),
     ]

@@ -84,6 +84,7 @@ class CalibratorFile(Identified):
                 name="calibrator_has_one_file",
             ),
             models.UniqueConstraint(fields=["kind", "calibrator_set", "image"], name="one_calibrator_of_image"),
+            models.UniqueConstraint(fields=["kind", "calibrator_set", "data_file"], name="one_calibrator_of_table"),
             models.CheckConstraint(
                 condition=models.Q(valid_from=None)
                 | models.Q(valid_to=None)
