@@ -28,7 +28,7 @@ class TrailParameters(Parameters):
     """What counts as a trail."""
 
     block: int = param(16, ge=2, unit="px", help="Side of the blocks in which the image is binned.")
-    threshold: float = param(8.0, gt=0, unit="sigma", help="Of the sum along a line.")
+    threshold: float = param(6.0, gt=0, unit="sigma", help="Of the sum along a line.")
     shortest: int = param(400, ge=50, unit="px", help="A shorter line is no trail.")
     edge: float = param(0.3, gt=0, unit="sigma", help="The trail is flagged where it is brighter, in noise of the sky.")
 

@@ -272,6 +272,10 @@ def data_file(
     """The product of a table; its quality goes with it until a calibrator is made of it."""
     row = DataFile(name=table_name(kind, raw, corrections), table=table)
     row.quality = dict(quality)
+    row.related = {
+        "raw_exposures": [exposure.pk for exposure in raw.exposures if exposure.name not in quality["rejected"]],
+        "calibrators": [file.pk for file in corrections.files],
+    }
     return row
 
 

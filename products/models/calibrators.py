@@ -15,6 +15,12 @@ class DataFile(FileProduct):
     UNITS = {"adu": "adu", "linear_adu": "adu"}
 
     name = models.CharField(max_length=200, help_text="Of the file.")
+    raw_exposures = models.ManyToManyField(
+        "products.Exposure", related_name="tables", blank=True, help_text="Raw frames that it was measured on."
+    )
+    calibrators = models.ManyToManyField(
+        "products.CalibratorFile", related_name="tables", blank=True, help_text="What was applied to them before."
+    )
 
     table = Plane("TABLE", table=True, help="Columns as the kind of calibrator needs them.")
 
@@ -23,6 +29,10 @@ class DataFile(FileProduct):
 
     def __str__(self) -> str:
         return self.name
+
+    @classmethod
+    def upstream_paths(cls) -> list[str]:
+        return [*super().upstream_paths(), "calibrators__image", "calibrators__data_file"]
 
     def file_stem(self) -> str:
         return f"calibrators/tables/{slugify(self.name)}"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from django.db.models import Count, ExpressionWrapper, F, FloatField, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
-from products.models import PSF, CalibratorFile, Image, Reference
+from products.models import PSF, CalibratorFile, DataFile, Image, Reference
 
 IMAGE = "zero_point__world_coordinates__sources__image"
 LARGE = ("zero_point__world_coordinates__header", f"{IMAGE}__wcs", f"{IMAGE}__quality", f"{IMAGE}__corners")
@@ -31,11 +32,15 @@ def references() -> QuerySet[Reference]:
 
 def calibrators() -> QuerySet[CalibratorFile]:
     """Calibrators with their frame in the same query, number of raw `frames` in it and of images that `used` it."""
-    raw = Image.raw_exposures.through.objects.filter(image_id=OuterRef("image")).order_by()
+    of_image = Image.raw_exposures.through.objects.filter(image_id=OuterRef("image")).order_by()
+    of_table = DataFile.raw_exposures.through.objects.filter(datafile_id=OuterRef("data_file")).order_by()
     used = Image.calibrators.through.objects.filter(calibratorfile_id=OuterRef("pk")).order_by()
     rows = CalibratorFile.objects.select_related("image", "data_file").defer("image__wcs", "image__quality")
     return rows.annotate(
-        frames=Subquery(raw.values("image_id").annotate(n=Count("pk")).values("n")),
+        frames=Coalesce(
+            Subquery(of_image.values("image_id").annotate(n=Count("pk")).values("n")),
+            Subquery(of_table.values("datafile_id").annotate(n=Count("pk")).values("n")),
+        ),
         used=Subquery(used.values("calibratorfile_id").annotate(n=Count("pk")).values("n")),
     )
 

@@ -52,7 +52,7 @@ def calibrator(request: HttpRequest, key: UUID) -> HttpResponse:
         "file": found.file,
         "quality": figures_of(found.kind, found.quality),
         "rejected": sorted(found.rejected.items()),
-        "raw": list(image.raw_exposures.order_by("mjd").defer("header")[:LISTED]) if image else [],
+        "raw": list(found.file.raw_exposures.order_by("mjd").defer("header")[:LISTED]),
         "used_by": list(used_by.order_by("-mjd")[:LISTED]),
         "supersedes": list(found.supersedes.order_by("-created_at")[:10]),
         "successors": list(selector.successors(found)[:10]) if found.superseded_by_id is None else [],

@@ -26,7 +26,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "seechange_site.settings")
 
 ALL = "[overscan,crosstalk,bias,linearity,dark,flat,illumination,fringe,bad_pixels]"
 SECTIONS = {"ls4": "NW_E", "decam": "N4"}
-NIGHTS = 16  # fields that are exposed
+NIGHTS = 24  # fields that are exposed
 FIELDS = tuple((round(40 + 2.9 * n, 2), round(-24 - 11 * (n * 0.618 % 1), 2)) for n in range(NIGHTS))
 
 
@@ -61,7 +61,7 @@ def run(instrument: str, section: str, flats: int) -> dict[str, Any]:
     manage("migrate", "-v0")
     manage(
         "simulate_exposure", str(raw), *names, *bands, *camera, "--calibration-set", "--biases", "15", "--darks", "9",
-        "--flats", str(flats), "--numprocs", "1",
+        "--flats", str(flats), "--level", "60000", "--numprocs", "1",
     )  # fmt: skip
     for number, (ra, dec) in enumerate(FIELDS):
         truth = ["--truth-planes"] if number == 0 else []
@@ -136,7 +136,6 @@ def truth_of(name: str, section: str) -> Path:
 LIMITS = {
     "preprocessing: CPU s": 0.6,
     "preprocessing: peak MB": 1000,
-    "make_flat: CPU s": 10,
     "amplifier step, % of sky": 0.2,
     "pixel response left, % rms": 0.1,
     "linearity left, %": 0.2,

@@ -160,6 +160,20 @@ def test_a_bad_table_makes_the_images_bad_that_it_was_applied_to(exposure):
     assert not image.badness
 
 
+@pytest.mark.parametrize("through", ["raw_exposures", "calibrators"])
+def test_what_is_wrong_with_the_frames_of_a_table_reaches_the_images(exposure, through):
+    row, image, bad = table(), factories.science_image(exposure), frame()
+    raw = factories.exposure("ramp-1", kind="flat")
+    row.data_file.raw_exposures.add(raw)
+    row.data_file.calibrators.add(bad)
+    image.calibrators.add(row)
+    set_badness(raw if through == "raw_exposures" else bad.image, Badness.BANDING)
+    image.refresh_from_db()
+    row.data_file.refresh_from_db()
+    assert Badness.BANDING in row.data_file.badness
+    assert Badness.BANDING in image.badness
+
+
 def test_the_contents_are_the_plane_or_the_table_that_the_kind_has():
     mask = frame("bad_pixels")
     mask.image.flags, mask.image.data = "flags", "data"
