@@ -155,10 +155,10 @@ def _noise_excess(figures: Sequence[FrameFigures], has_light: bool) -> np.ndarra
 
 
 def _most_common(levels: np.ndarray, tolerance: float) -> tuple[float, np.ndarray]:
-    """The level that most others are near to, the highest of several, and which of them (n,) bool those are."""
+    """The median of those levels that are near the one that most others are near to, and which (n,) bool they are."""
     near = np.abs(levels[None, :] / levels[:, None] - 1) <= tolerance
     best = max(range(len(levels)), key=lambda index: (near[index].sum(), levels[index]))
-    return float(levels[best]), near[best]
+    return float(np.median(levels[near[best]])), near[best]
 
 
 def _by_structure(figures, p, has_light, skipped):

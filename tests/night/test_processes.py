@@ -177,7 +177,9 @@ def test_a_ccd_that_takes_more_time_than_it_is_allowed_is_stopped_and_says_so(ni
     assert done.returncode == 1
     report = Report.objects.get(exposure=late(), section="N1")
     assert report.error_type == "Killed" and "SIGXCPU" in report.error_message
-    assert "SEECHANGE_CCD_CPU" in report.error_message and recorded() == stored()
+    assert "SEECHANGE_CCD_CPU" in report.error_message
+    whole = {path for path in stored() if not Path(path).name.startswith(".")}  # one that it was writing may be left
+    assert recorded() == whole
 
 
 @pytest.mark.parametrize("case", ["missing", "not migrated", "no database", "no folder"])

@@ -56,7 +56,7 @@ def test_one_that_cannot_be_had_keeps_no_other_from_coming(archive, capsys, tmp_
     archive.add("c4d_130213_080000_ori.fits.fz", b"no FITS file " * 100, **{"MJD-OBS": 56336.3})
     with pytest.raises(CommandError, match="1 of 2 exposures"):
         run(into=tmp_path / "raw", ingest=True)
-    assert "c4d_130213_080000_ori.fits.fz: it is not a FITS image" in capsys.readouterr().err
+    assert "c4d_130213_080000_ori.fits.fz: it is not a FITS file" in capsys.readouterr().err
     assert Exposure.objects.count() == 1
 
 
