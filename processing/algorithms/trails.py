@@ -52,21 +52,25 @@ def find_trails(
     `data` (ny, nx) float32 has no sky; `weight` (ny, nx) float32 is the inverse variance, 0 where unusable.
     """
     p = parameters or TrailParameters()
-    from processing.algorithms.trail_kernels import paint_line
+    from processing.algorithms.trail_kernels import hough, paint_line
 
     mask, found = np.zeros(data.shape, bool), []
     significance = _blocks(data, weight, p.block)
     if significance is None:
         return mask, found
+    angles = _angles(significance.shape)
+    total, count = hough(significance, angles)
     for _ in range(_MOST):
-        line = _strongest_line(significance, p)
+        line = _strongest_line(total, count, angles, p)
         if line is None:
             break
         trail = _traced(data, weight, *line, p)
         if trail is not None:
             paint_line(mask, trail.angle, trail.distance, trail.half_width, (trail.start, trail.stop))
             found.append(trail)
-        _forget(significance, *line, p.block)
+        gone = hough(_taken(significance, *line, p.block), angles)
+        total -= gone[0]
+        count -= gone[1]
     return mask, found
 
 
@@ -90,25 +94,24 @@ def _blocks(data: np.ndarray, weight: np.ndarray, block: int) -> np.ndarray | No
     return found / max(float(found[~empty].std()), 1e-9)
 
 
-def _strongest_line(significance: np.ndarray, p: TrailParameters) -> tuple[float, float] | None:
+def _strongest_line(
+    total: np.ndarray, count: np.ndarray, angles: np.ndarray, p: TrailParameters
+) -> tuple[float, float] | None:
     """(angle, distance in px) of the line with the largest significance, where it is a trail's."""
-    from processing.algorithms.trail_kernels import hough
-
-    total, count = hough(significance, _angles(significance.shape))
     with np.errstate(divide="ignore", invalid="ignore"):
         score = np.where(count * p.block >= p.shortest, total / np.sqrt(count), 0)
     k, r = np.unravel_index(np.argmax(score), score.shape)
     if score[k, r] < p.threshold:
         return None
-    angle, offset = _angles(significance.shape)[k], total.shape[1] // 2
+    angle, offset = angles[k], total.shape[1] // 2
     # The centre of block b is at pixel (b + 1/2) · block − 1/2.
     shift = (p.block - 1) / 2 * (np.cos(angle) + np.sin(angle))
     return float(angle), float((r - offset) * p.block + shift)
 
 
 def _angles(shape: tuple[int, int]) -> np.ndarray:
-    """Directions of normals in which no line of the image falls between two of them."""
-    return np.arange(0, np.pi, 1.0 / max(shape))
+    """Directions of normals, so close that a line leaves that of the nearest by half a block at most."""
+    return np.arange(0, np.pi, 2.0 / max(shape))
 
 
 def _traced(data: np.ndarray, weight: np.ndarray, angle: float, distance: float, p: TrailParameters) -> Trail | None:
@@ -176,8 +179,11 @@ def _half_width(bright: np.ndarray) -> float:
     return float(reach)
 
 
-def _forget(significance: np.ndarray, angle: float, distance: float, block: int) -> None:
-    """Set the blocks near a line to nothing."""
+def _taken(significance: np.ndarray, angle: float, distance: float, block: int) -> np.ndarray:
+    """Take the blocks near a line out of `significance`, (ny, nx): they are returned, all others being 0."""
     rows, columns = np.indices(significance.shape)
     x, y = (columns + 0.5) * block - 0.5, (rows + 0.5) * block - 0.5
-    significance[np.abs(x * np.cos(angle) + y * np.sin(angle) - distance) < 3 * block] = 0
+    is_near = np.abs(x * np.cos(angle) + y * np.sin(angle) - distance) < 3 * block
+    taken = np.where(is_near, significance, 0)
+    significance[is_near] = 0
+    return taken
