@@ -17,6 +17,7 @@ from processing.parameters import Parameters, param
 
 _ITERATIONS = 10
 _FAINT = 0.1  # of the level of sources: their ghosts are not seen
+_FULL = 0.95  # of the saturation level
 _WINGS = 100.0  # px from a bright star in which its own light counts
 _LOW = 2.0  # times the faintest source
 _OWN = 6.0  # noise of a pixel: noise on the crest of a fringe must not pass for a source
@@ -29,7 +30,9 @@ class CrosstalkParameters(Parameters):
     """Which pixels tell of crosstalk."""
 
     min_source: float = param(2000.0, gt=0, unit="ADU", help="Pixels brighter than this above their sky are sources.")
-    max_source: float = param(0.95, gt=0, le=1, help="And below this part of the saturation level, as read.")
+    max_source: float = param(
+        65_000.0, gt=0, unit="ADU", help="And below this as read: at the end of the converter nobody knows the signal."
+    )
     largest: float = param(0.005, gt=0, lt=1, help="No coefficient is larger than this.")
     min_pixels: int = param(50, ge=10, help="Source pixels that a pair of amplifiers needs.")
     clip: float = param(4.0, gt=0, unit="sigma", help="Deviations above this are of sources of the victim's own.")
@@ -42,7 +45,8 @@ class AmplifierLight:
 
     amplifier: Amplifier
     signal: np.ndarray  # (rows, columns) float32, ADU above the sky; as it stands in the trimmed image
-    is_full: np.ndarray  # (rows, columns) bool: too bright for its charge to be known
+    is_full: np.ndarray  # (rows, columns) bool: saturated
+    is_clipped: np.ndarray  # (rows, columns) bool: too bright for its signal to be known
     noise: float  # ADU, of a pixel of the sky
 
 
@@ -75,14 +79,14 @@ def light_of(
     found = []
     for amplifier in amplifiers:
         part, read = adu[amplifier.target], as_read[amplifier.target]
-        full = read >= parameters.max_source * amplifier.saturation
+        full = read >= _FULL * amplifier.saturation
         unusable = ~np.isfinite(part) | full
         try:
             sky = estimate_background(part, unusable, BackgroundParameters(box=parameters.box))
         except BadPixels:
             continue
         signal = part - sky.level
-        found.append(AmplifierLight(amplifier, signal, full, sky.noise))
+        found.append(AmplifierLight(amplifier, signal, full, read >= parameters.max_source, sky.noise))
     return found
 
 
@@ -93,8 +97,9 @@ def samples_of(
 
     On the same CCD, so are those that lie in the wings of their source.
     """
-    signal, full = (as_read_with(victim.amplifier, source.amplifier, p) for p in (source.signal, source.is_full))
-    chosen = (signal > parameters.min_source) & ~full & ~victim.is_full
+    signal, clipped = (as_read_with(victim.amplifier, source.amplifier, p) for p in (source.signal, source.is_clipped))
+    # A saturated source is a good one: its ghost is that of the signal, whatever its charge.
+    chosen = (signal > parameters.min_source) & ~clipped & ~victim.is_full
     is_faint = signal < _FAINT * parameters.min_source
     ghost = parameters.largest * np.abs(signal)
     # Only what no ghost can be: fainter sources and fringes are as frequent around a ghost as in it.

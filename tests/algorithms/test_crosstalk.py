@@ -57,9 +57,10 @@ def test_too_few_bright_pixels_tell_nothing():
     assert fit_coefficient([few], P) is None
 
 
-def test_pixels_at_full_well_are_no_sources():
+def test_saturated_pixels_are_sources_but_those_at_the_end_of_the_converter_are_not():
     adu = exposure(1, 1e-3)
-    adu[100, SIDE + 50] = 60_000
+    adu[100, SIDE + 50], adu[200, SIDE + 50] = 60_000, 65_535
     own = {one.amplifier.name: one for one in light_of(adu, adu, [LEFT, RIGHT], P)}
-    assert own["B"].is_full[100, 50]
-    assert samples_of(own["A"], own["B"], P).source.max() < P.max_source * RIGHT.saturation
+    assert own["B"].is_full[100, 50] and not own["B"].is_clipped[100, 50] and own["B"].is_clipped[200, 50]
+    brightest = samples_of(own["A"], own["B"], P).source.max()
+    assert brightest == pytest.approx(own["B"].signal[100, 50])
