@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Self
 
 import numpy as np
 from scipy.ndimage import median_filter
@@ -29,6 +30,12 @@ class Amplifier:
     saturation: float  # ADU, as read
     backwards: tuple[bool, bool] = (False, False)  # whether rows, columns are read from the far end of `data`
     jumps: tuple[int, ...] = ()  # rows of the raw array, from 0, at which the level of the overscan jumps
+
+    @classmethod
+    def of_whole(cls, shape: tuple[int, int], *, gain: float, read_noise: float, saturation: float) -> Self:
+        """That of an image (ny, nx) that comes without overscan and in one piece."""
+        whole = (slice(0, shape[0]), slice(0, shape[1]))
+        return cls("1", whole, None, whole, gain, read_noise, saturation)
 
     @property
     def size(self) -> tuple[int, int]:

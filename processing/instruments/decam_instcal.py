@@ -71,12 +71,8 @@ def read_instcal(path: Path, companions: Mapping[str, Path], header: Mapping[str
         with open_fits(companions["weight"]) as hdus:
             values = image_data(hdus[section], companions["weight"]).astype(np.float32)
         weight = np.where(np.isfinite(values) & (values > 0), values, 0) / np.float32(gain) ** 2
-    whole = (slice(0, data.shape[0]), slice(0, data.shape[1]))
-    amplifier = Amplifier(
-        name="1",
-        data=whole,
-        bias=None,
-        target=whole,
+    amplifier = Amplifier.of_whole(
+        data.shape,
         gain=float(gain),
         read_noise=float(np.mean([_positive(found, f"RDNOISE{name}", path) for name in "AB"])),
         saturation=_saturation(found, path),

@@ -109,13 +109,8 @@ class Generic(Instrument):
         with open_fits(path) as hdus:
             data = image_data(hdus[facts["hdu"]], path).astype(np.float32)
         finite = np.isfinite(data)
-        whole = (slice(0, data.shape[0]), slice(0, data.shape[1]))
-        amplifier = Amplifier(
-            name="1",
-            data=whole,
-            bias=None,
-            target=whole,
-            **{name: facts[name] for name in ("gain", "read_noise", "saturation")},
+        amplifier = Amplifier.of_whole(
+            data.shape, **{name: facts[name] for name in ("gain", "read_noise", "saturation")}
         )
         flags = np.where(finite, 0, int(PixelFlag.BAD)).astype(np.uint16)
         if "flags" in companions:

@@ -111,7 +111,6 @@ class Ptf(Instrument):
         facts = header["sections"][section]
         with open_fits(path, only=(facts["hdu"],)) as hdus:
             data, wcs = image_data(hdus[facts["hdu"]], path).astype(np.float32), _wcs_cards(hdus[facts["hdu"]].header)
-        whole = (slice(0, data.shape[0]), slice(0, data.shape[1]))
         numbers = {name: facts[name] for name in ("gain", "read_noise", "saturation")}
         finite = np.isfinite(data)
         flags = np.where(finite, 0, int(PixelFlag.BAD)).astype(np.uint16)
@@ -121,7 +120,7 @@ class Ptf(Instrument):
             section=section,
             filter=self.short_filter(header["filter"]),
             data=np.where(finite, data, np.float32(0)),
-            amplifiers=(Amplifier(name="1", data=whole, bias=None, target=whole, **numbers),),
+            amplifiers=(Amplifier.of_whole(data.shape, **numbers),),
             wcs=wcs,
             zero_point=_zero_point(facts, header["exposure_time"]),
             flags=flags,

@@ -95,12 +95,8 @@ class Sdss(Instrument):
     ) -> RawSection:
         with open_fits(path) as hdus:
             data, found = image_data(hdus[0], path), hdus[0].header
-        whole = (slice(0, data.shape[0]), slice(0, data.shape[1]))
-        amplifier = Amplifier(
-            name="1",
-            data=whole,
-            bias=None,
-            target=whole,
+        amplifier = Amplifier.of_whole(
+            data.shape,
             gain=header["gain"],
             read_noise=float(np.sqrt(header["dark_variance"]) * header["gain"]),
             saturation=65535.0,  # of the numbers; where pixels were saturated, fpM says
