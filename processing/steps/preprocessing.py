@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -119,8 +119,10 @@ class Preprocessing(Step):
 
     def _calibrated(self, raw: RawSection, calibrators: Calibrators, exposure_time: float) -> Planes:
         """Electrons, with the weight and the flags that the file brought or else their own."""
-        p, frames = self.parameters, calibrators.frames
+        p = self.parameters
         order = [name for name in calibrators.corrections if name not in raw.done]
+        left_out = {name: None for name in ("dark", "flat", "illumination") if name not in order}
+        frames = replace(calibrators.frames, **left_out)
         exposed = Exposed(raw.section, exposure_time, calibrators.neighbours, p.overscan_smoothing)
         as_read = trim(raw.data, raw.amplifiers)
         adu = correct_adu(raw.data, raw.amplifiers, frames, order, exposed)

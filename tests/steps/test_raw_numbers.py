@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from processing.algorithms.masks import grow
 from processing.algorithms.readout import Frames
 from processing.algorithms.simulation_ccd import Ccd
 from processing.algorithms.simulation_readout import Light, RawFrame, sky_frame
+from processing.errors import BadInput
 from processing.instruments.base import RawSection
 from processing.pipelines import Preprocessing
 from processing.providers import Calibrators
@@ -158,6 +159,27 @@ def test_ghosts_of_bright_stars_are_below_a_tenth_of_the_noise_of_the_sky(result
     noise = np.sqrt(sky / np.sum(weight**2))
     typical = np.sqrt(np.mean(weight**2))
     assert abs(remaining) * typical < 0.1 * np.sqrt(sky) + 3 * noise * typical
+
+
+def test_the_ghost_of_a_full_source_is_marked_where_it_lies_and_stays_usable(result):
+    left, right = result.ccd.layout.amplifiers
+    light = np.full(SHAPE, result.frame.truth.sky)
+    light[200, 60] = 1e7
+    frame = sky_frame(result.ccd, Light(sky=light, is_night=True), seed=3, exposure_time=60.0)
+    image = preprocessed(result.ccd, frame.raw)
+    assert left.backwards[1] != right.backwards[1]
+    ghost = image.flags[200, SHAPE[1] - 1 - 60]
+    assert ghost & int(PixelFlag.CROSSTALK) and image.weight[200, SHAPE[1] - 1 - 60] > 0
+    assert not image.flags[200, 100] & int(PixelFlag.CROSSTALK)
+    without = preprocessed(result.ccd, frame.raw, tuple(name for name in ORDER if name != "crosstalk"))
+    assert not (without.flags & int(PixelFlag.CROSSTALK)).any()
+
+
+def test_fringes_cannot_be_taken_off_where_there_is_no_sky(result):
+    alike = tuple(replace(one, gain=2.0) for one in result.ccd.layout.amplifiers)
+    ccd = replace(result.ccd, layout=replace(result.ccd.layout, amplifiers=alike))
+    with pytest.raises(BadInput, match="fringe"):
+        preprocessed(ccd, np.full_like(result.frame.raw, 3000), ("fringe",))
 
 
 def test_the_response_is_straight_to_nine_tenths_of_the_full_well():
