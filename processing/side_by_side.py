@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -19,9 +20,10 @@ def work_off(function: Callable[..., Any], jobs: Sequence[tuple], numprocs: int)
     """Each job as it ends: `function(*job)`, or the StepError or ArchiveError that it raised.
 
     With `numprocs` above 1 that many processes share the jobs, and `function` must be one of a module. Raises Killed
-    where the system ends one of them; other errors go through.
+    where the system ends one of them; other errors go through. Whatever ends this early: jobs that run are waited for
+    (a terminal's Ctrl-C reaches them too), others do not begin.
     """
-    if numprocs <= 1:
+    if numprocs <= 1 or len(jobs) <= 1:
         for index, job in enumerate(jobs):
             yield index, _tried(function, job)
         return
@@ -32,8 +34,8 @@ def work_off(function: Callable[..., Any], jobs: Sequence[tuple], numprocs: int)
     connections.close_all()  # a connection must not be shared with a child
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*PRELOADED, function.__module__])
-    with ProcessPoolExecutor(min(numprocs, len(jobs) or 1), mp_context=context, initializer=_begin) as pool:
-        running = {pool.submit(_tried, function, job): index for index, job in enumerate(jobs)}
+    with ProcessPoolExecutor(min(numprocs, len(jobs)), mp_context=context, initializer=_begin) as pool:
+        running = {pool.submit(_in_child, function, job): index for index, job in enumerate(jobs)}
         try:
             for future in as_completed(running):
                 yield running[future], future.result()
@@ -51,8 +53,17 @@ def _tried(function: Callable[..., Any], job: tuple) -> Any:
         return error
 
 
+def _in_child(function: Callable[..., Any], job: tuple) -> Any:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return _tried(function, job)
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def _begin() -> None:
-    """A child ends with its parent, however that ended."""
+    """A child ends with its parent, however that ended; between two jobs Ctrl-C is none of its business."""
     from processing.workers import end_with_parent
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=end_with_parent, daemon=True).start()

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
 import tempfile
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +26,7 @@ from processing.algorithms.simulation_render import Frame, render
 from processing.algorithms.simulation_tiles import Tiles, sky_around, tiles_within
 from processing.algorithms.simulation_weather import Weather
 from processing.algorithms.sky import tangent_plane
-from processing.errors import Killed
+from processing.side_by_side import work_off
 from processing.simulated_truth import effects_of, sources_in, write_planes, write_truth
 from processing.simulators.base import Shot, Simulator
 from products.storage import whole_file
@@ -87,7 +80,9 @@ def write_exposure(
     with whole_file(path) as partial, tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=folder) as scratch:
         jobs = [(simulator, shot, scene, name, Path(scratch)) for name in names]
         parts = {}
-        for part in _worked(jobs, numprocs):
+        for _, part in work_off(simulate_section, jobs, numprocs):
+            if isinstance(part, Exception):
+                raise part
             parts[part.section] = part
             tick(part.section)
         ordered = [parts[name] for name in names]
@@ -230,35 +225,6 @@ def tiles_of(simulator: Simulator, sections: Sequence[str], centre: tuple[float,
         reach = np.hypot(*shape) / 2 * simulator.scale / 3600
         found |= set(tiles_within(float(ra[0]), float(dec[0]), reach + 0.1))
     return sorted(found)
-
-
-def _worked(jobs: Sequence[tuple], numprocs: int) -> Iterator[Part]:
-    """The parts as they are done; whatever ends this early stops what has not begun."""
-    if numprocs <= 1 or len(jobs) == 1:
-        yield from (simulate_section(*job) for job in jobs)
-        return
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["processing.workers", "processing.simulated_exposures"])
-    pool = ProcessPoolExecutor(min(numprocs, len(jobs)), mp_context=context, initializer=_begin)
-    try:
-        for done in as_completed([pool.submit(simulate_section, *job) for job in jobs]):
-            yield done.result()
-    except BrokenProcessPool as error:
-        reason = "a process that simulated a CCD was killed (often too little memory: use fewer --numprocs)"
-        raise Killed(reason=reason, exit_code=None) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _begin() -> None:
-    """In a child: a terminal's Ctrl-C is for the parent, which stops it; and it does not outlive the parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    wait([multiprocessing.parent_process().sentinel])
-    os.kill(os.getpid(), signal.SIGKILL)  # all that it has is scratch
 
 
 def _last(simulator: Simulator, shot: Shot, scene: Scene, scratch: Path) -> tuple[Path, int] | None:

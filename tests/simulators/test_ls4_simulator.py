@@ -115,6 +115,14 @@ def test_more_of_one_kind_does_not_change_the_others():
     assert few == many[: len(few)]
 
 
+def test_flats_of_a_calibration_set_have_the_level_that_is_asked_for():
+    wanted = CalibrationSet(biases=0, darks=0, flats=2, twilights=2, ramp=0, level=60000.0)
+    shots = calibration_shots(Ls4Simulator(), wanted, 61382.0, [""], 1)
+    levels = {kind: [shot.level for shot in shots if shot.kind == kind] for kind in ("dome", "twilight")}
+    assert levels["dome"] == pytest.approx([60000.0] * 2, rel=0.01)
+    assert levels["twilight"] == pytest.approx([60000.0] * 2, rel=0.5)
+
+
 def test_bright_light_in_one_ccd_makes_ghosts_in_the_next(tmp_path):
     """Crosstalk between CCDs is there when it is asked for, and the truth tells its coefficients."""
     from processing.algorithms.simulation_readout import in_read_order

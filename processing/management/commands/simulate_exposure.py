@@ -116,7 +116,7 @@ the same command writes the same bytes. NAME.truth.fits tells what is in NAME.
             "--dark-time", type=float, default=default.dark_time, metavar="S", help=f"Seconds [{default.dark_time:g}]."
         )
         group.add_argument("--count", type=int, default=1, help="Frames of a --kind that is not science [1].")
-        group.add_argument("--level", type=float, help="Electrons of flats [about a third of full well].")
+        group.add_argument("--level", type=float, help="Electrons of flats [0.3 of full well].")
 
     def work(self, options: dict[str, Any]) -> None:
         simulator, sky = self._parts(options)
@@ -196,7 +196,7 @@ the same command writes the same bytes. NAME.truth.fits tells what is in NAME.
             target=options["target"],
         )
         if options["calibration_set"]:
-            names = ("biases", "darks", "flats", "twilights", "ramp", "dark_time")
+            names = ("biases", "darks", "flats", "twilights", "ramp", "dark_time", "level")
             wanted = CalibrationSet(**{name: options[name] for name in names})
             return calibration_shots(simulator, wanted, options["night"], field.bands, options["seed"])
         if options["kind"] != "science":
