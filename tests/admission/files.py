@@ -125,6 +125,11 @@ def changed(content: bytes, keyword: str, value: object, nth: int = 0) -> bytes:
     return content[:place] + card(keyword, value) + content[place + 80 :]
 
 
+def flipped(content: bytes, place: int) -> bytes:
+    """The bytes with one bit turned at `place`."""
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
 def without(content: bytes, keyword: str, nth: int = 0) -> bytes:
     """The file with the n-th card of a keyword made blank."""
     places = [m.start() for m in re.finditer(re.escape(f"{keyword:<8}".encode()), content) if m.start() % 80 == 0]
