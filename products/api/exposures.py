@@ -82,7 +82,7 @@ class CCDSerializer(serializers.Serializer):
 
     section = serializers.CharField()
     filter = serializers.CharField()
-    state = serializers.ChoiceField(["waiting", "running", "done", "failed"])
+    state = serializers.ChoiceField(["waiting", "unused", "running", "done", "failed"])
     steps = serializers.SerializerMethodField()
     image = serializers.UUIDField(source="image.pk", default=None)
     report = serializers.UUIDField(source="report.pk", default=None)

@@ -157,11 +157,19 @@ class CCDRow:
     image: Image | None = None
     filter: str = ""
     counts: dict = field(default_factory=dict)
+    is_left_out: bool = False
 
     @property
     def state(self) -> str:
-        """State of its latest attempt."""
-        return self.report.state if self.report else "waiting"
+        """State of its latest attempt; `unused` where others were tried and this one was left out."""
+        if self.report:
+            return self.report.state
+        return "unused" if self.is_left_out else "waiting"
+
+    @property
+    def is_tried(self) -> bool:
+        """Whether there is anything to show of it."""
+        return self.report is not None or self.image is not None
 
     @property
     def ticks(self) -> list[tuple[str, str]]:
@@ -215,11 +223,12 @@ def ccds(exposure: Exposure, tag: ChosenTag) -> list[CCDRow]:
     reports = latest_reports([exposure.pk], tag).get(exposure.pk, {})
     images = tag.narrow(Image.objects.filter(kind=Image.Kind.SCIENCE, exposure=exposure)).defer("wcs", "quality")
     by_section = {image.section: image for image in images.order_by("created_at")}
-    rows = []
+    rows, states = [], {report.state for report in reports.values()}
+    left_out = bool(states) and Report.State.RUNNING not in states
     for section in sorted({*reports, *by_section, *exposure.filters}):
         report, image = reports.get(section), by_section.get(section)
         band = exposure.filters.get(section) or (image.filter if image else exposure.filter)
-        rows.append(CCDRow(section, report, image, band, report.counts if report else {}))
+        rows.append(CCDRow(section, report, image, band, report.counts if report else {}, left_out))
     return sorted(rows, key=lambda row: (row.state != "failed", row.section))
 
 

@@ -55,7 +55,7 @@ def ccd(request: HttpRequest, name: str, section: str) -> HttpResponse:
     exposure = exposure_or_404(name, tag)
     image = trace.science_image(exposure, section, tag)
     rows = ccds(exposure, tag)
-    sections = sorted(row.section for row in rows)
+    sections = sorted(row.section for row in rows if row.is_tried)
     if section not in sections:
         raise Http404(f"{name} has no CCD {section} under the tag {tag.name}.")
     if image is None:
@@ -117,6 +117,7 @@ def viewer(request: HttpRequest, found: Image, tag: ChosenTag) -> dict[str, Any]
         "trouble": trouble,
         "sky": sky_grid(found, header),
         "lost": light_lost(tree),
+        "calibrators": found.calibrators.order_by("kind"),
         "badness": [bad_row(name, row) for name, row in tree.made if int(row.badness)],
         "cut_counts": cut_counts(tree),
         "pictured": pictured(found),

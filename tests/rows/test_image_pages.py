@@ -47,6 +47,32 @@ def test_the_focal_plane_has_north_up_and_east_left() -> None:
     assert cells["S1"].y > cells["N1"].y, "and to the south"
 
 
+def test_a_ccd_that_was_left_out_is_unused_and_leads_nowhere(text) -> None:
+    exposure = factories.exposure("dead_ccd", filter="", filters={"N1": "g", "N2": "g"})
+    states = lambda: {row.section: row.state for row in ccds(exposure, of_name("current"))}  # noqa: E731
+    assert states() == {"N1": "waiting", "N2": "waiting"}
+    report = factories.report(exposure, "N1", failed="extraction")
+    assert states() == {"N1": "failed", "N2": "unused"}
+    page = text(f"/exposures/{exposure.name}/")
+    assert "N2: unused: not usable at this date, or not asked for" in page
+    assert f"/exposures/{exposure.name}/N1/" in page and f"/exposures/{exposure.name}/N2/" not in page
+    report.state = "running"
+    report.save()
+    assert states()["N2"] == "waiting"
+
+
+def test_an_image_tells_what_its_preprocessing_did(site: Archive, text) -> None:
+    image = site.ccd.image
+    assert ">Preprocessing" not in text(f"/exposures/{site.name}/N1/")
+    bias = factories.calibrator(image)
+    done = ["overscan", "gain", "flat", "fringe", "trails", "cosmic_rays"]
+    figures = {"fringe_amplitude": 812.34, "fringe_amplitude_error": 1.26, "trails": 2, "cosmic_ray_pixels": 2796}
+    ScienceImage.objects.filter(pk=image.pk).update(preprocessing=done, quality=figures)
+    page = text(f"/exposures/{site.name}/N1/")
+    assert "overscan, gain, flat, fringe, trails, cosmic rays" in page
+    assert f'href="/calibrators/{bias.pk}/"' in page and "812.3 ± 1.3" in page and "2796" in page
+
+
 def test_a_ccd_that_stopped_shows_the_seeing_of_its_first_look(text) -> None:
     image = factories.science_image()
     factories.report(image.exposure, "N1", failed="extraction")
