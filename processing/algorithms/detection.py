@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import sep
+from scipy.spatial import cKDTree
 
 from processing.algorithms.background import BackgroundMap
 from processing.algorithms.masks import grow
@@ -74,16 +75,26 @@ def estimate_seeing(
     maxima = local_maxima(np.where(unusable, np.float32(0), data), threshold * float(np.median(rms[::4, ::4])))
     near = grow(unusable, 2 * first_fwhm)
     maxima = maxima[~near[maxima[:, 1].astype(int), maxima[:, 0].astype(int)]]
-    maxima = maxima[np.argsort(-maxima[:, 2], kind="stable")[:_SEEING_STARS]]
+    maxima = _highest_around(maxima, 2 * first_fwhm)[:_SEEING_STARS]
     fwhm = first_fwhm
     for _ in range(2):
         shapes = adaptive_moments(data, maxima[:, 0], maxima[:, 1], fwhm=fwhm, mask=unusable, radius=4.0)
         ellipticity = np.hypot(shapes["e1"], shapes["e2"])
         good = shapes["converged"] & (ellipticity < _ROUND) & (shapes["fwhm"] > _SMALLEST_FWHM)
-        if good.sum() < 3:
+        # The many maxima of a wide galaxy lead to one centre, which counts once.
+        places = np.rint(np.c_[shapes["x"], shapes["y"]][good])
+        widths = shapes["fwhm"][good][np.unique(places, axis=0, return_index=True)[1]]
+        if len(widths) < 3:
             return fwhm
-        fwhm = half_sample_mode(shapes["fwhm"][good])
+        fwhm = half_sample_mode(widths)
     return fwhm
+
+
+def _highest_around(maxima: np.ndarray, radius: float) -> np.ndarray:
+    """Rows (n, 3) of x, y, value without those that have a brighter one within `radius` px; the brightest first."""
+    maxima = maxima[np.argsort(-maxima[:, 2], kind="stable")]
+    pairs = cKDTree(maxima[:, :2]).query_pairs(radius, output_type="ndarray")
+    return np.delete(maxima, pairs[:, 1], axis=0)  # of a pair the second is the fainter one
 
 
 def significance(data: np.ndarray, rms: np.ndarray, mask: np.ndarray, kernel: np.ndarray) -> np.ndarray:

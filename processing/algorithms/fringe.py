@@ -26,13 +26,14 @@ def fit_fringe(data: np.ndarray, weight: np.ndarray, pattern: np.ndarray, box: i
     Both are compared without what is smoother than `box` pixels, sources are clipped away.
     a = Σ w f d / Σ w f²; without usable pixels or pattern the amplitude is 0.
     """
+    step = max(1, data.size // _ENOUGH)  # rows that tell enough stand for the others
+    data, weight, pattern = (np.ascontiguousarray(plane[::step]) for plane in (data, weight, pattern))
     known = np.isfinite(pattern)
-    rows = slice(None, None, max(1, data.size // _ENOUGH))
-    usable = (weight[rows] > 0) & known[rows]
+    usable = (weight > 0) & known
     if not usable.any():
         return FringeFit(0.0, 0.0)
-    f = _without_smooth(np.where(known, pattern, 0).astype(np.float32), ~known, box)[rows][usable]
-    d, w = data[rows][usable], weight[rows][usable]
+    f = _without_smooth(np.where(known, pattern, np.float32(0)), ~known, (max(1, box // step), box))[usable]
+    d, w = data[usable], weight[usable]
     noise = 1 / np.sqrt(w)
     amplitude = 0.0
     keep = np.abs(d) < _CLIP * noise
@@ -45,7 +46,7 @@ def fit_fringe(data: np.ndarray, weight: np.ndarray, pattern: np.ndarray, box: i
     return FringeFit(amplitude, total**-0.5)
 
 
-def _without_smooth(plane: np.ndarray, mask: np.ndarray, box: int) -> np.ndarray:
-    box = min(box, *plane.shape)
-    smooth = sep.Background(np.ascontiguousarray(plane), mask=np.ascontiguousarray(mask), bw=box, bh=box)
+def _without_smooth(plane: np.ndarray, mask: np.ndarray, box: tuple[int, int]) -> np.ndarray:
+    height, width = (min(side, size) for side, size in zip(box, plane.shape))
+    smooth = sep.Background(plane, mask=mask, bw=width, bh=height)
     return plane - smooth.back(dtype=np.float32)

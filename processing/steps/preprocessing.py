@@ -74,7 +74,7 @@ class Preprocessing(Step):
     """Undo what camera and readout did to the light; flag what is unusable; convert to electrons."""
 
     name = "preprocessing"
-    version = (1, 3, 0)
+    version = (1, 4, 0)
     parameters: PreprocessingParameters
 
     def run(self, exposure: Exposure, raw: RawSection, calibrators: Calibrators) -> ScienceImage:
@@ -162,7 +162,8 @@ class Preprocessing(Step):
         light = planes.data - _smooth_sky(planes)
         if wanted["fringe"]:
             fit = fit_fringe(light, planes.weight, calibrators.frames.fringe)
-            fringes = np.nan_to_num(np.float32(fit.amplitude) * calibrators.frames.fringe)
+            fringes = np.float32(fit.amplitude) * calibrators.frames.fringe
+            fringes[np.isnan(fringes)] = 0
             planes.data -= fringes
             light -= fringes
             planes.quality["fringe_amplitude"], planes.quality["fringe_amplitude_error"] = fit.amplitude, fit.error

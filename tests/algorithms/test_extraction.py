@@ -236,6 +236,18 @@ def test_cosmic_rays_do_not_set_the_seeing():
     assert estimate_seeing(residual, rms, blank, 3.0) == pytest.approx(clean, rel=0.02)
 
 
+def test_a_wide_galaxy_with_many_maxima_does_not_set_the_seeing():
+    rng = np.random.default_rng(4)
+    field = simulate(Sky(shape=(512, 512), fwhm=4.0, stars=30, faintest=3000.0, galaxies=0, seed=8))
+    residual = (field.data - field.background).astype(np.float32)
+    blank, rms = np.zeros(residual.shape, bool), np.full(residual.shape, field.noise, np.float32)
+    clean = estimate_seeing(residual, rms, blank, 3.0)
+    y, x = np.indices(residual.shape)
+    galaxy = 25 * field.noise * np.exp(-np.hypot(x - 250, y - 300) / 12)
+    residual += galaxy + rng.normal(0, 1, residual.shape) * np.sqrt(galaxy * field.noise)
+    assert estimate_seeing(residual, rms, blank, 3.0) == pytest.approx(clean, rel=0.05)
+
+
 def test_the_filter_gives_noise_a_spread_of_one_and_a_star_its_significance():
     rng = np.random.default_rng(3)
     kernel = moffat_kernel(3.0)

@@ -127,6 +127,11 @@ class _Comparison:
         near[np.rint(galaxies["y"]).astype(int), np.rint(galaxies["x"]).astype(int)] = True
         return grow(near, 6) & self.clean & (self.expected > 1.1 * self.sky)
 
+    @property
+    def bright(self) -> np.ndarray:
+        """Good pixels in which sources are well above the sky."""
+        return (self.expected > 1.3 * self.sky) & ~self.touched
+
     def flags(self) -> dict[str, float]:
         flags = self.image.flags
         unusable = (flags & int(PixelFlag.UNUSABLE)) != 0
@@ -139,4 +144,5 @@ class _Comparison:
             "trail, px": int(trail.sum()),
             "trail not flagged, %": 100 * float(np.mean(~unusable[trail])) if trail.any() else 0.0,
             "good pixels flagged, %": 100 * float(np.mean(unusable & ~self.touched)),
+            "good pixels of sources flagged, %": 100 * float(np.mean(unusable[self.bright])),
         }

@@ -130,6 +130,8 @@ def test_the_trail_is_flagged_and_hardly_a_good_pixel_is(result):
     assert result.flagged(PixelFlag.TRAIL)[result.frame.truth.trail].mean() >= 0.95
     wrongly = result.flagged(PixelFlag.UNUSABLE) & ~result.touched
     assert wrongly.mean() <= 1e-3
+    stars = (result.frame.truth.expected > 1.3 * result.frame.truth.sky) & ~result.touched
+    assert wrongly[stars].mean() <= 0.01
 
 
 def test_most_of_the_charge_of_cosmic_rays_is_flagged(result):
