@@ -22,9 +22,9 @@ def compare(field: CalibrationField, products: dict[str, Any]) -> dict[str, floa
     """Numbers by name."""
     return {
         **_of_background(field, products["background"]),
-        **_of_solution(field, products["solution"]),
-        **_of_psf(field, products["psf"]),
-        **_of_sources(field, products["sources"].table),
+        **of_solution(field, products["solution"]),
+        **of_psf(field, PSFModel.from_planes(products["psf"].planes, products["psf"].model_header)),
+        **of_sources(field, products["sources"].table),
         **_of_zero_point(field, products["zp"]),
     }
 
@@ -38,7 +38,7 @@ def _of_background(field: CalibrationField, background: Any) -> dict[str, float]
     }
 
 
-def _of_solution(field: CalibrationField, solution: Any) -> dict[str, float]:
+def of_solution(field: CalibrationField, solution: Any) -> dict[str, float]:
     """Sky positions of a grid of pixels; the truth is sky → pixels, so the solution's sky is brought back by it."""
     ny, nx = field.camera.shape
     x, y = (part.ravel() for part in np.meshgrid(np.linspace(20, nx - 21, _GRID), np.linspace(20, ny - 21, _GRID)))
@@ -54,9 +54,8 @@ def _of_solution(field: CalibrationField, solution: Any) -> dict[str, float]:
     }
 
 
-def _of_psf(field: CalibrationField, psf: Any) -> dict[str, float]:
+def of_psf(field: CalibrationField, model: Any) -> dict[str, float]:
     """The model beside the true profile at a grid of positions: what a perfect fit with it would make of a star."""
-    model = PSFModel.from_planes(psf.planes, psf.model_header)
     ny, nx = field.camera.shape
     flux, shift, width = [], [], []
     for x in np.linspace(70, nx - 71, 7):
@@ -68,7 +67,7 @@ def _of_psf(field: CalibrationField, psf: Any) -> dict[str, float]:
             width.append(np.sqrt(np.sum(true**2) / np.sum(made**2)) - 1)  # 1/√ΣP² goes with the FWHM
     away = np.array(shift) - np.median(shift, axis=0)
     return {
-        "PSF: stars": psf.n_stars,
+        "PSF: stars": model.n_stars,
         "PSF: flux bias, %": 100 * float(np.mean(flux)),
         "PSF: flux, excess scatter over the CCD, %": 100 * float(np.std(flux)),
         "PSF: flux, largest error, %": 100 * float(np.max(np.abs(flux))),
@@ -98,7 +97,7 @@ def _offset(true: np.ndarray, made: np.ndarray) -> tuple[float, float]:
     return float(found[1] / found[0]), float(found[2] / found[0])
 
 
-def _of_sources(field: CalibrationField, table: np.ndarray) -> dict[str, float]:
+def of_sources(field: CalibrationField, table: np.ndarray) -> dict[str, float]:
     truth = field.truth
     usable = ~grow((field.flags & int(PixelFlag.UNUSABLE)) != 0, 2 * field.camera.fwhm)
     row, column = (np.clip(np.rint(truth[name]).astype(int), 0, size - 1) for name, size in zip("yx", usable.shape))
