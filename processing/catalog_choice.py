@@ -80,7 +80,7 @@ def stars_of(field: Field, source: StarCatalogSource, *, faintest: float, min_co
     near = _near(field)
     if source.is_fetched:
         near = [row for row in near if (row.origin, row.limit) == (source.name, None)]
-    if rows := _imported(field, near, min_cover):
+    if rows := one_catalog(field, near, min_cover):
         return _stars(field, rows, source, faintest)
     if not source.is_fetched:
         ra, dec, radius = sky.centre_and_radius(field.corners)
@@ -108,10 +108,15 @@ def _cover(field: Field, rows: Sequence[CatalogExcerpt]) -> float:
     return float(covered.mean())
 
 
-def _imported(field: Field, near: Sequence[CatalogExcerpt], min_cover: float) -> list[CatalogExcerpt]:
-    """The excerpts of one catalogue at one epoch: of those that cover most, what was imported, and what came last."""
+def one_catalog(
+    field: Field, near: Sequence[CatalogExcerpt] | None = None, min_cover: float = 0.0
+) -> list[CatalogExcerpt]:
+    """The excerpts of one catalogue at one epoch: of those that cover most, what was imported, and what came last.
+
+    Of those that are `near`, or of all; none where they cover no more than `min_cover` of the field.
+    """
     catalogs: dict[tuple[str, float], list[CatalogExcerpt]] = {}
-    for row in near:
+    for row in _near(field) if near is None else near:
         catalogs.setdefault((row.origin, row.epoch), []).append(row)
     ranked = [
         ((round(_cover(field, rows), 3), all(row.limit is None for row in rows), rows[-1].created_at), rows)

@@ -67,6 +67,11 @@ class CatalogExcerpt(FileProduct, Footprint):
             inside &= sky.contains(np.array(self.corners), ra, dec) if self.corners else False
         return inside
 
+    def counts(self) -> dict[str, int | float | str]:
+        limit = {} if self.limit is None else {"limiting_magnitude": self.limit}
+        place = {} if self.order is None else {"HEALPix_cell": self.place}
+        return {"stars": self.n_stars, "epoch": f"J{self.epoch:g}", **limit, **place}
+
     def file_stem(self) -> str:
         where = f"{self.ra:.3f}_{self.dec:+.3f}" if self.order is None else f"{self.order}_{self.cell}"
         return f"catalogs/{self.origin}/{where}"

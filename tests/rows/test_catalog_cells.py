@@ -311,6 +311,18 @@ def test_which_cells_a_solution_used_is_one_query(archive):
     assert solution.badness == Badness.NO_CATALOG, "what is wrong with a cell is told to what was compared with it"
 
 
+def test_the_page_of_an_excerpt_shows_its_cell_epoch_limit_and_stars(archive, client):
+    (row,) = around(ONE_CELL, gaia(archive)).excerpts
+    text = client.get(f"/provenance/product/catalog_excerpt/{row.pk}/").content.decode()
+    for name, value in (
+        ("HEALPix cell", f"6/{CELL}"),
+        ("epoch", "J2016"),
+        ("limiting magnitude", "20"),
+        ("stars", row.n_stars),
+    ):
+        assert f"<dt>{name}</dt><dd>{value}</dd>" in text, name
+
+
 def test_nothing_is_said_where_nothing_is_missing(archive):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
