@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
 from processing.catalogs.base import StarCatalogSource, heartbeat, joined
 from processing.errors import BadInput, CatalogAway, CatalogCut
+from processing.reporting import patiently
 from processing.star_catalogs import in_order, keep_excerpt
 from products.models import CatalogCell, CatalogExcerpt
 from products.sky import cell_circle, cells
@@ -124,12 +125,14 @@ class Lease:
         if time.monotonic() - self._renewed < RENEWAL:
             return
         self._renewed = time.monotonic()
-        CatalogCell.objects.filter(pk=self.entry.pk, lease_token=self.token).update(lease_expires=_later())
+        patiently(lambda: self._mine().update(lease_expires=_later()))
 
     def end(self, **changes: object) -> None:
         """Give it back and note what came of it; one that was lost meanwhile is left to its new holder."""
-        mine = CatalogCell.objects.filter(pk=self.entry.pk, lease_token=self.token)
-        mine.update(lease_token=None, lease_expires=None, **changes)
+        patiently(lambda: self._mine().update(lease_token=None, lease_expires=None, **changes))
+
+    def _mine(self) -> QuerySet[CatalogCell]:
+        return CatalogCell.objects.filter(pk=self.entry.pk, lease_token=self.token)
 
 
 def _later() -> object:

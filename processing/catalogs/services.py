@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 MAX_ANSWER = 2_000_000_000  # bytes
 _PIECE = 1 << 20
+_LONGEST_PAUSE = 60.0  # s
 _LONGEST = 10  # time-outs that one answer may take as long as something comes
 LATER = (408, 425, 429)  # and everything from 500
 _BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
@@ -41,7 +42,7 @@ class Patience:
 
     attempts: int = 3
     timeout: float = 60.0  # s without a byte
-    pause: float = 2.0  # s, doubled after each attempt
+    pause: float = 2.0  # s, doubled after each attempt, up to a minute
 
     def __call__(self, ask: Callable[[], T], what: str) -> T:
         """What `ask` returns; asked again where the answer was lost. CatalogAway names `what` when it never came."""
@@ -56,7 +57,7 @@ class Patience:
                     reason = f"it does not answer ({attempt} attempts): {told}; import a catalogue or try again"
                     raise CatalogAway(what=what, reason=reason) from error
             time.sleep(pause)
-            pause *= 2
+            pause = min(2 * pause, _LONGEST_PAUSE)
         raise AssertionError("an attempt returns or raises")
 
 
