@@ -119,7 +119,9 @@ def import_tables(
         for cell, table in spool.cells():
             parts = np.unique(cells(table["ra"], table["dec"], spool.order + _PARTS))
             whole = len(parts) == 4**_PARTS
-            rows.append(keep_excerpt(in_order(table), name, epoch, place=(spool.order, cell), is_whole=whole))
+            row = keep_excerpt(in_order(table), name, epoch, place=(spool.order, cell), is_whole=whole)
+            row.free()  # or all cells would be in memory at the end
+            rows.append(row)
             if len(rows) % 100 == 0:
                 progress(f"{len(rows)} cells are kept")
         return rows

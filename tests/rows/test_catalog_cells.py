@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import os
 import uuid
 import warnings
@@ -10,6 +11,7 @@ import warnings
 import numpy as np
 import pytest
 from astropy.table import Table
+from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
@@ -27,6 +29,7 @@ from processing.star_catalogs import keep_excerpt
 from products import sky
 from products.models import CatalogCell, CatalogExcerpt
 from tests.catalogs.catalog_server import CatalogServer, gaia_sky, serving
+from tests.rows.people import bearer
 from tests.rows.sharing import run_beside
 
 pytestmark = pytest.mark.django_db
@@ -309,6 +312,37 @@ def test_which_cells_a_solution_used_is_one_query(archive):
     set_badness(row, Badness.NO_CATALOG)
     solution.refresh_from_db()
     assert solution.badness == Badness.NO_CATALOG, "what is wrong with a cell is told to what was compared with it"
+
+
+def test_the_api_tells_which_cells_a_solution_used_and_which_solutions_a_cell(archive, site, client):
+    headers = bearer(User.objects.create_user("broker"), "read")
+
+    def get(address: str, status: int = 200):
+        answer = client.get(f"/api/v1/{address}", **headers)
+        assert answer.status_code == status, answer.content[:300]
+        return answer
+
+    found = around(square(*CROSSING), gaia(archive))
+    zero_point = site.ccd.zero_point
+    solution = zero_point.world_coordinates
+    solution.catalog_excerpts.set(found.excerpts)
+    zero_point.catalog_excerpts.set(found.excerpts[:1])
+    rows = get(f"catalog-excerpts/?world_coordinates={solution.pk}").json()["results"]
+    assert {(row["order"], row["cell"]) for row in rows} == {(row.order, row.cell) for row in found.excerpts}
+    assert (rows[0]["epoch"], rows[0]["limit"], rows[0]["is_whole"]) == (2016.0, 20.0, True)
+    (row,) = get(f"catalog-excerpts/?zero_point={zero_point.pk}").json()["results"]
+    first = found.excerpts[0]
+    assert (row["id"], row["n_stars"]) == (str(first.pk), first.n_stars)
+    for kind, user in (("world-coordinates", solution), ("zero-points", zero_point)):
+        (used,) = get(f"{kind}/?catalog_excerpt={first.pk}").json()["results"]
+        assert used["id"] == str(user.pk)
+    ra, dec = first.table["ra"][0], first.table["dec"][0]
+    (row,) = get(f"catalog-excerpts/?position={ra}+{dec}&origin=gaia_dr3").json()["results"]
+    assert row["id"] == str(first.pk)
+    content = b"".join(get(f"catalog-excerpts/{first.pk}/file/").streaming_content)
+    assert hashlib.sha256(content).hexdigest() == first.sha256
+    get("catalog-excerpts/?world_coordinates=7", 400)
+    get("catalog-excerpts/?position=nowhere", 400)
 
 
 def test_the_page_of_an_excerpt_shows_its_cell_epoch_limit_and_stars(archive, client):
