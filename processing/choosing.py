@@ -9,8 +9,10 @@ from typing import Any, Literal
 import numpy as np
 
 from processing import config
+from processing.catalog_choice import Field, one_catalog
+from processing.catalogs.base import joined
 from processing.parameters import Parameters, param
-from products.models import CatalogExcerpt
+from processing.star_catalogs import without_doubles
 from products.sky import GALACTIC, rotated, separation
 
 
@@ -49,14 +51,25 @@ def is_dense(ra: float, dec: float, choice: ConfigChoice) -> bool:
 
 
 def star_density(ra: float, dec: float, faintest: float, radius: float = 0.25) -> float | None:
-    """Stars per square degree within `radius` degrees in the imported catalogue around a position; None without one."""
-    for excerpt in CatalogExcerpt.objects.containing(ra, dec):
-        table = excerpt.table
-        names = [name for name in table.dtype.names if name.startswith("mag_")]
-        bright = (
-            np.nanmin([np.where(np.isfinite(table[name]), table[name], np.inf) for name in names], axis=0) < faintest
-        )
-        reach = min(radius, excerpt.radius)
-        near = separation(ra, dec, table["ra"], table["dec"]) < reach
-        return float((bright & near & table["is_star"]).sum() / (np.pi * reach**2))
-    return None
+    """Stars per square degree within `radius` degrees, of what is held of a catalogue there; None without one.
+
+    Where less than that is held around the position, the density is that of what is.
+    """
+    held = [row for row in one_catalog(_circle(ra, dec, radius)) if row.n_stars]
+    if not any(row.covers(np.array([ra]), np.array([dec]))[0] for row in held):
+        return None
+    reach = min(radius, max(row.radius for row in held))
+    x, y = _circle(ra, dec, reach).points()
+    inside = separation(ra, dec, x, y) < reach
+    covered = np.any([row.covers(x, y) for row in held], axis=0)[inside].mean()
+    tables = [row.table for row in held]
+    table = without_doubles(joined([one[separation(ra, dec, one["ra"], one["dec"]) < reach] for one in tables]))
+    names = [name for name in table.dtype.names if name.startswith("mag_")]
+    mags = np.min([np.where(np.isfinite(table[name]), table[name], np.inf) for name in names], axis=0)
+    return float(((mags < faintest) & table["is_star"]).sum() / (np.pi * reach**2 * covered))
+
+
+def _circle(ra: float, dec: float, radius: float) -> Field:
+    """The square around a circle, degrees."""
+    east, north = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]).T * radius
+    return Field(np.stack([ra + east / np.cos(np.radians(min(abs(dec), 89.0))), dec + north], axis=1), 0.0)

@@ -127,6 +127,12 @@ class CatalogAway(BadInput):
     """A star catalogue that is asked over the network does not answer."""
 
 
+class CatalogCut(StepError):
+    """An answer with fewer stars than there are; where it can be, the sky is asked for in smaller parts."""
+
+    message = "{what} cuts its answers off (at {rows} stars here): let max_stars be larger, or `faintest` brighter"
+
+
 class ArchiveAway(BadInput):
     """An archive of exposures does not answer, breaks off, or sends something else than it promised."""
 

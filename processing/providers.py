@@ -12,11 +12,10 @@ from processing.admission.pixels import check_pixels, check_place
 from processing.algorithms.readout import Frames, RawCcd
 from processing.algorithms.sky import apply_proper_motion
 from processing.calibrator_choice import calibrator, contents
+from processing.catalog_choice import Field, stars_of
 from processing.datastore import DataStore
-from processing.errors import EmptyCatalog
 from processing.instruments.base import Instrument, RawSection
 from processing.sensor_sections import read_raw
-from processing.star_catalogs import keep_excerpt
 from processing.step import Step
 from products.models import (
     PSF,
@@ -48,8 +47,9 @@ class Calibrators:
 class StarCatalog:
     """Catalogue stars around an image, at the epoch of the image."""
 
-    table: np.ndarray  # structured: ra, dec (ICRS degrees), mag_*, err_*, is_star
+    table: np.ndarray  # structured, as `catalogs.base.star_table` gives it, by declination
     origin: str
+    excerpts: tuple[CatalogExcerpt, ...] = ()  # those that the stars are of
 
 
 @dataclass(frozen=True)
@@ -163,47 +163,15 @@ def _unknown_pixels(bad_pixels: np.ndarray | None, files: Iterable[CalibratorFil
 
 @provides(StarCatalog)
 def star_catalog(data: DataStore, step: Step) -> StarCatalog:
-    """Stars of an imported catalogue that covers the image, else fetched from the catalogue that the step names."""
+    """Stars of an imported catalogue that covers the image, else of cells of the catalogue that the step names."""
     image, p = data.get(ScienceImage) or data[CoaddImage], step.parameters
-    if held := _excerpts(image, p):
-        tables, origin, epoch = [row.table for row in held], held[0].origin, held[0].epoch
-    else:
-        origin, epoch = p.catalog.name, p.catalog.epoch
-        reach = image.radius * 1.2 + p.catalog_margin_arcsec / 3600
-        tables = [p.catalog.fetch(image.ra, image.dec, reach, p.faintest)]
-        keep_excerpt(tables[0], origin, epoch, faintest=p.faintest)
-    table = _merge(tables)
-    ra, dec = apply_proper_motion(table["ra"], table["dec"], table["pmra"], table["pmdec"], epoch, image.mjd_middle)
-    table["ra"], table["dec"] = ra, dec
-    if len(table) == 0:
-        raise EmptyCatalog(
-            catalog=origin, found=0, needed=1, hint="import one: manage.py import_catalog FILE --name NAME"
-        )
-    return StarCatalog(table=table, origin=origin)
-
-
-def _excerpts(image: Image, parameters: Any) -> list[CatalogExcerpt]:
-    """What is held of one catalogue at one epoch, the one that covers most of the image; empty if it is too little.
-
-    Of a catalogue that can be fetched, what was fetched down to a brighter magnitude than is wanted now does not count.
-    """
-    found = CatalogExcerpt.objects.select_related("provenance").overlapping(np.array(image.corners))
-    if parameters.catalog.name != "local":
-        found = [row for row in found if row.origin == parameters.catalog.name]
-        found = [row for row in found if row.provenance.parameters.get("faintest", np.inf) >= parameters.faintest]
-    if not found or found[0].overlap <= parameters.catalog_min_cover:
-        return []
-    return [row for row in found if (row.origin, row.epoch) == (found[0].origin, found[0].epoch)]
-
-
-def _merge(tables: list[np.ndarray]) -> np.ndarray:
-    first = tables[0].copy()
-    same = [table for table in tables[1:] if table.dtype == first.dtype]
-    if not same:
-        return first
-    table = np.concatenate([first, *same])
-    _, unique = np.unique(np.round(np.stack([table["ra"], table["dec"]]) * 3.6e6), axis=1, return_index=True)
-    return table[np.sort(unique)]
+    margin = max(p.catalog_margin_arcsec, getattr(getattr(p, "solution", None), "pointing_error", 0.0))
+    field_of_image = Field(np.array(image.corners), margin / 3600)
+    found = stars_of(field_of_image, p.catalog, faintest=p.faintest, min_cover=p.catalog_min_cover)
+    table = found.table
+    motion = table["pmra"], table["pmdec"]
+    table["ra"], table["dec"] = apply_proper_motion(table["ra"], table["dec"], *motion, found.epoch, image.mjd_middle)
+    return StarCatalog(table=table, origin=found.origin, excerpts=found.excerpts)
 
 
 @provides(ReferenceProducts)

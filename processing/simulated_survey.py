@@ -158,7 +158,7 @@ def sky_parameters(simulator: Simulator, seed: int, changes: Mapping[str, Any]) 
 
 
 def stars_of(table: np.ndarray) -> np.ndarray:
-    """Stars of a catalogue (as `catalogs.base.read_catalog` gives them) as those of a sky, dtype STARS.
+    """Stars of a catalogue (as `catalogs.tables.read_catalog` gives them) as those of a sky, dtype STARS.
 
     Magnitudes that it lacks follow from those that it has, for a star of usual colour. Raises BadInput where it has
     none in g, r or i.

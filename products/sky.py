@@ -20,6 +20,29 @@ def hpx(ra: float | np.ndarray, dec: float | np.ndarray) -> np.ndarray:
     return lonlat_to_healpix(ra * units.deg, dec * units.deg, ORDER).astype(np.int64)
 
 
+def cells(ra: float | np.ndarray, dec: float | np.ndarray, order: int) -> np.ndarray:
+    """Nested HEALPix numbers (int64, n) of an order, of positions in ICRS degrees."""
+    return hpx(ra, dec) >> 2 * (ORDER - order)
+
+
+def cell_corners(order: int, cell: int) -> np.ndarray:
+    """The corners (4, 2) of a HEALPix cell in ICRS degrees; its edges are no great circles, but nearly."""
+    from cdshealpix.nested import vertices
+
+    ra, dec = vertices(np.array([cell]), order)
+    return np.stack([ra.deg[0], dec.deg[0]], axis=1)
+
+
+def cell_circle(order: int, cell: int) -> tuple[float, float, float]:
+    """Centre (ra, dec) of a HEALPix cell and a radius around it that holds all of it, degrees."""
+    from cdshealpix.nested import healpix_to_lonlat, vertices
+
+    ra, dec = healpix_to_lonlat(np.array([cell]), order)
+    around_ra, around_dec = vertices(np.array([cell]), order, step=4)
+    radius = separation(ra.deg[0], dec.deg[0], around_ra.deg[0], around_dec.deg[0]).max()
+    return float(ra.deg[0]), float(dec.deg[0]), float(radius) * 1.01
+
+
 GALACTIC, ECLIPTIC = "galactic", "barycentricmeanecliptic"  # as astropy names them; the ecliptic is that of J2000
 
 

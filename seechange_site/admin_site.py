@@ -15,8 +15,8 @@ ORDER = (
     "ProvenanceTag", "Provenance", "RefSet", "CodeVersion", "Exposure", "Report", "ProvenanceSet", "Image",
     "SourceList", "PSF", "Background", "WorldCoordinates", "ZeroPoint", "Reference", "Cutouts", "MeasurementSet",
     "Measurement", "Object", "ObjectPosition", "ObjectName", "Label", "DeepScoreSet", "DeepScore", "AlertBatch",
-    "Alert", "AlertEvent", "FakeSet", "FakeAnalysis", "CalibratorFile", "DataFile", "CatalogExcerpt", "KnownExposure",
-    "PipelineWorker", "Watch", "Policy", "ClaimEvent",
+    "Alert", "AlertEvent", "FakeSet", "FakeAnalysis", "CalibratorFile", "DataFile", "CatalogExcerpt", "CatalogCell",
+    "KnownExposure", "PipelineWorker", "Watch", "Policy", "ClaimEvent",
 )  # fmt: skip
 APPS = ("products", "conductor", "auth", "seechange_site")
 

@@ -1,17 +1,25 @@
-"""Gaia DR3 from an archive with TAP, with SDSS-like magnitudes from its colours."""
+"""Gaia DR3: from an archive with TAP, from a server of cones, or from a copy of one's own that is split by HEALPix."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from processing.algorithms.zero_point import polynomial_magnitude
-from processing.catalogs.base import StarCatalogSource, floats, star_table
-from processing.errors import CatalogAway
+from processing.catalogs.base import StarCatalogSource
+from processing.catalogs.partitions import Partitions
+from processing.catalogs.services import ConeService, Patience, TableService
 from processing.parameters import param
 
-COLUMNS = ("ra", "dec", "pmra", "pmdec", "phot_g_mean_mag", "phot_bp_mean_mag", "phot_rp_mean_mag")
+_LIMITED = "phot_g_mean_mag"
+# Names of the Gaia archive; what a copy of it lacks is left out, but for positions and magnitudes.
+COLUMNS = (
+    *("source_id", "ra", "ra_error", "dec", "dec_error", "parallax", "parallax_error"),
+    *("pmra", "pmra_error", "pmdec", "pmdec_error", "ruwe", "duplicated_source", "phot_variable_flag"),
+    *("phot_g_mean_mag", "phot_bp_mean_mag", "phot_rp_mean_mag"),
+    *("phot_g_mean_flux_over_error", "phot_bp_mean_flux_over_error", "phot_rp_mean_flux_over_error"),
+)
 # G − magnitude as polynomials in BP − RP, with scatter and range: Gaia DR3 documentation, section 5.5.1, table 5.7.
 _TO_SDSS = {
     "g": ((0.2199, -0.6365, -0.1548, 0.0064), 0.0745, (0.3, 3.0)),
@@ -25,34 +33,53 @@ class Gaia(StarCatalogSource):
 
     name = "gaia_dr3"
     epoch: ClassVar[float] = 2016.0
+    limited_by: ClassVar[str] = "mag_G"
 
-    url: str = param("https://gea.esac.esa.int/tap-server/tap", critical=False, help="Address of a TAP service.")
-    table: str = param("gaiadr3.gaia_source", help="Table to ask.")
-    max_stars: int = param(20_000, ge=1, help="The brightest of them are taken.")
+    service: Literal["tap", "cone", "healpix"] = param(
+        "tap",
+        critical=False,
+        help="What is at the address: 'tap' is a TAP service, 'cone' one of Simple Cone Search, 'healpix' a folder (or "
+        "the same folder on a web server) of Parquet or FITS files, one for each HEALPix cell.",
+    )
+    url: str = param(
+        "https://gea.esac.esa.int/tap-server/tap", critical=False, help="Address of the service, or path of the folder."
+    )
+    table: str = param("gaiadr3.gaia_source", critical=False, help="Table to ask; of TAP.")
+    is_queued: bool = param(
+        True, critical=False, help="Ask by asynchronous jobs, for which archives have larger limits; of TAP."
+    )
+    max_stars: int = param(
+        500_000,
+        ge=10,
+        critical=False,
+        help="Largest answer to ask for; where there are more stars it is asked in parts.",
+    )
+    attempts: int = param(3, ge=1, le=20, critical=False, help="So often it is asked before it counts as away.")
+    timeout: float = param(
+        60.0, gt=0, le=90, unit="s", critical=False, help="So long nothing may come before an attempt has failed."
+    )
+    pause: float = param(
+        2.0, ge=0, le=60, unit="s", critical=False, help="Between two attempts; doubled after each of them."
+    )
 
     def fetch(self, ra: float, dec: float, radius: float, faintest: float) -> np.ndarray:
-        from pyvo.dal import DALServiceError, TAPService
-        from pyvo.dal.exceptions import DALFormatError, DALQueryError
-
-        query = (
-            f"SELECT TOP {self.max_stars} {', '.join(COLUMNS)} FROM {self.table} "
-            f"WHERE phot_g_mean_mag < {faintest:.2f} "
-            f"AND 1 = CONTAINS(POINT(ra, dec), CIRCLE({ra:.6f}, {dec:.6f}, {radius:.6f})) ORDER BY phot_g_mean_mag"
-        )
-        try:
-            found = TAPService(self.url).run_sync(query, maxrec=self.max_stars).to_table()
-        except (DALServiceError, DALQueryError, DALFormatError, OSError) as error:
-            reason = f"it does not answer: {' '.join(str(error).split())[:150]}; import a catalogue or try again"
-            raise CatalogAway(what=f"the Gaia archive at {self.url}", reason=reason) from error
-        return from_gaia({name: floats(found[name]) for name in COLUMNS})
+        patience = Patience(self.attempts, self.timeout, self.pause)
+        if self.service == "healpix":
+            return Partitions(self.url, patience).stars(ra, dec, radius)
+        if self.service == "cone":
+            return ConeService(self.url, patience, self.max_stars).stars(ra, dec, radius)
+        service = TableService(self.url, patience, self.max_stars, self.table, self.is_queued)
+        return service.stars(ra, dec, radius, COLUMNS, f"{_LIMITED} < {faintest:.3f}")
 
 
-def from_gaia(columns: dict[str, np.ndarray]) -> np.ndarray:
-    """Stars from columns named as in the Gaia archive, with magnitudes in g, r and i where the colour allows."""
-    g, color = columns["phot_g_mean_mag"], columns["phot_bp_mean_mag"] - columns["phot_rp_mean_mag"]
-    table = {name: columns[name] for name in ("ra", "dec", "pmra", "pmdec")}
+def magnitudes(
+    g: np.ndarray, bp: np.ndarray, rp: np.ndarray, g_err: np.ndarray, bp_err: np.ndarray, rp_err: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Columns `mag_*` and `err_*` (n,): G, BP, RP as Gaia has them (Vega), and g, r, i (AB) where the colour allows."""
+    found = {"mag_G": g, "err_G": g_err, "mag_BP": bp, "err_BP": bp_err, "mag_RP": rp, "err_RP": rp_err}
+    color = bp - rp
     for band, (coefficients, scatter, (low, high)) in _TO_SDSS.items():
         known = (color > low) & (color < high)
-        table[f"mag_{band}"] = np.where(known, polynomial_magnitude(g, color, coefficients), np.nan)
-        table[f"err_{band}"] = np.full(len(g), scatter)
-    return star_table(table)
+        found[f"mag_{band}"] = np.where(known, polynomial_magnitude(g, color, coefficients), np.nan)
+        found[f"err_{band}"] = np.full(len(g), scatter)
+    return found

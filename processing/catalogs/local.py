@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from processing.catalogs.base import StarCatalogSource
@@ -12,6 +14,7 @@ class Local(StarCatalogSource):
     """Any imported catalogue that covers the image; nothing is fetched."""
 
     name = "local"
+    is_fetched: ClassVar[bool] = False
 
     def fetch(self, ra: float, dec: float, radius: float, faintest: float) -> np.ndarray:
         hint = f"none covers ra {ra:.4f}, dec {dec:+.4f}; import one: manage.py import_catalog FILE --name NAME"

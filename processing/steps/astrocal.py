@@ -50,7 +50,7 @@ class AstroCal(Step):
             self.parameters.solution,
         )
         self._warnings = list(found.warnings)
-        return WorldCoordinates(
+        solution = WorldCoordinates(
             sources=sources,
             header=found.header.tostring(sep="\n"),
             n_matches=found.n_matches,
@@ -59,6 +59,8 @@ class AstroCal(Step):
             order=found.order,
             catalog=catalog.origin,
         )
+        solution.related = {"catalog_excerpts": [row.pk for row in catalog.excerpts]}
+        return solution
 
     def warnings(self) -> list[str]:
         return self._warnings

@@ -64,7 +64,7 @@ class PhotoCal(Step):
         model = PSFModel.from_planes(psf.planes, psf.model_header)
         stamp = model.stamp((image.width - 1) / 2, (image.height - 1) / 2)
         corrections = aperture_corrections(table["flux_aper"][rows][fit.used], table["flux_psf"][rows][fit.used])
-        return ZeroPoint(
+        zero_point = ZeroPoint(
             world_coordinates=world_coordinates,
             zp=float(fit.zp),
             zp_error=float(fit.zp_err),
@@ -76,6 +76,8 @@ class PhotoCal(Step):
             aperture_corrections=[-float(value) for value in corrections.corrections],
             catalog=catalog.origin,
         )
+        zero_point.related = {"catalog_excerpts": [row.pk for row in catalog.excerpts]}
+        return zero_point
 
     def _match(
         self, table: np.ndarray, stars: np.ndarray, world_coordinates: WorldCoordinates

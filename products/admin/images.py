@@ -15,6 +15,7 @@ from products.admin.marking import ProductAdmin
 from products.models import (
     PSF,
     Background,
+    CatalogCell,
     CatalogExcerpt,
     Exposure,
     Image,
@@ -96,9 +97,28 @@ class ReferenceAdmin(ProductAdmin):
 
 @admin.register(CatalogExcerpt)
 class CatalogExcerptAdmin(ProductAdmin):
-    list_display = ["short_id", "origin", "ra", "dec", "radius", "n_stars", "epoch", "badness_shown"]
+    list_display = [
+        *("short_id", "origin", "place", "ra", "dec", "radius", "n_stars", "limit", "epoch", "badness_shown")
+    ]
+    list_filter = ["origin", "order"]
+    search_fields = ["origin", "=cell"]
+
+    @admin.display(description="cell")
+    def place(self, row: CatalogExcerpt) -> str:
+        """Order and number of its HEALPix cell."""
+        return row.place or "–"
+
+
+@admin.register(CatalogCell)
+class CatalogCellAdmin(RowAdmin):
+    list_display = ["short_id", "origin", "place", "limit", "node", "lease_expires", "failures", "last_error"]
     list_filter = ["origin"]
-    search_fields = ["origin"]
+    search_fields = ["origin", "=cell", "last_error"]
+
+    @admin.display(description="cell")
+    def place(self, row: CatalogCell) -> str:
+        """Order and number."""
+        return f"{row.order}/{row.cell}"
 
 
 @admin.register(ProvenanceSet)

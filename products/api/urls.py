@@ -8,6 +8,7 @@ from rest_framework.routers import SimpleRouter
 from products.api import (
     alerts,
     calibrations,
+    catalogs,
     exposures,
     fakes,
     images,
@@ -40,6 +41,7 @@ router.register("tags", tags.TagView, basename="api-tag")
 router.register("references", references.ReferenceView, basename="api-reference")
 router.register("refsets", references.RefSetView, basename="api-refset")
 router.register("calibrators", references.CalibratorView, basename="api-calibrator")
+router.register("catalog-excerpts", catalogs.CatalogExcerptView, basename="api-catalog-excerpt")
 router.register("fake-sets", fakes.FakeSetView, basename="api-fake-set")
 router.register("fake-analyses", fakes.FakeAnalysisView, basename="api-fake-analysis")
 router.register("alerts", alerts.AlertView, basename="api-alert")

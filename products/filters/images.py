@@ -84,6 +84,7 @@ class WorldCoordinatesFilter(OfImageFilter):
 
     to_image = "sources__image"
     catalog = TextFilter(label="star catalogue")
+    catalog_excerpt = django_filters.UUIDFilter("catalog_excerpts", label="id of a piece of a catalogue")
 
     class Meta:
         model = WorldCoordinates
@@ -95,6 +96,7 @@ class ZeroPointFilter(OfImageFilter):
 
     to_image = "world_coordinates__sources__image"
     catalog = TextFilter(label="star catalogue")
+    catalog_excerpt = django_filters.UUIDFilter("catalog_excerpts", label="id of a piece of a catalogue")
     min_limit = FloatFilter("limiting_magnitude", lookup_expr="gte", label="limit at least (mag)")
 
     class Meta:

@@ -4,7 +4,7 @@ from products.models.alerts import Alert, AlertBatch, AlertEvent, Label
 from products.models.badness import Badness
 from products.models.calibrations import WorldCoordinates, ZeroPoint
 from products.models.calibrators import CalibratorFile, DataFile
-from products.models.catalogs import CatalogExcerpt
+from products.models.catalogs import CatalogCell, CatalogExcerpt
 from products.models.cutouts import Cutouts
 from products.models.exposures import Exposure
 from products.models.fakes import FakeAnalysis, FakeSet
@@ -41,6 +41,7 @@ __all__ = [
     "BadPixelMask",
     "Badness",
     "CalibratorFile",
+    "CatalogCell",
     "CatalogExcerpt",
     "CoaddImage",
     "CodeVersion",

@@ -23,6 +23,12 @@ class WorldCoordinates(Product):
     ALLOWED_BADNESS = badness.CALIBRATION
 
     sources = models.ForeignKey("products.SourceList", models.PROTECT, related_name="world_coordinates")
+    catalog_excerpts = models.ManyToManyField(
+        "products.CatalogExcerpt",
+        blank=True,
+        related_name="world_coordinates",
+        help_text="Pieces of the star catalogue that it was compared with.",
+    )
     header = models.TextField(help_text="FITS cards of the solution, TAN or TAN-SIP, one a line.")
     n_matches = models.PositiveIntegerField(help_text="Catalogue stars that were matched.")
     rms_ra = models.FloatField(help_text="Robust leave-one-out residual along ra, arcsec.")
@@ -54,6 +60,12 @@ class ZeroPoint(Product):
     ALLOWED_BADNESS = badness.CALIBRATION
 
     world_coordinates = models.ForeignKey(WorldCoordinates, models.PROTECT, related_name="zero_points")
+    catalog_excerpts = models.ManyToManyField(
+        "products.CatalogExcerpt",
+        blank=True,
+        related_name="zero_points",
+        help_text="Pieces of the star catalogue that it was compared with.",
+    )
     zp = models.FloatField("zero point", help_text="AB magnitude of one electron.")
     zp_error = models.FloatField(help_text="Statistical error of the zero point, mag.")
     color_term = models.FloatField(default=0.0, help_text="Magnitudes per magnitude of colour.")

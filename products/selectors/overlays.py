@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from scipy.spatial import cKDTree
 
-from products.models import CatalogExcerpt
+from products.models import CatalogExcerpt, Image
 from products.selectors.trace import Tree
+from products.sky import separation
 
 MOST = 3000  # marks of one kind: the brightest
 MATCH_RADIUS = 1.5  # arcsec within which a star of the catalogue and a source are taken for the same
@@ -44,8 +45,9 @@ def catalog(tree: Tree) -> list[Mark]:
     solution = tree.world_coordinates
     if solution is None or not tree.image.corners:
         return []
-    near = CatalogExcerpt.objects.filter(origin=solution.catalog).overlapping(np.array(tree.image.corners))
-    tables = [_brightest(excerpt, tree.image.filter) for excerpt in near]
+    near = list(solution.catalog_excerpts.all())
+    near = near or CatalogExcerpt.objects.filter(origin=solution.catalog).overlapping(np.array(tree.image.corners))
+    tables = [_brightest(excerpt, tree.image) for excerpt in near if excerpt.n_stars]
     if not tables:
         return []
     ra, dec, magnitude = (np.concatenate(columns) for columns in zip(*tables))
@@ -65,11 +67,12 @@ def catalog(tree: Tree) -> list[Mark]:
     ]
 
 
-def _brightest(excerpt: CatalogExcerpt, band: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Positions and magnitudes of stars, in the filter where the catalogue has it; 99 where it has none."""
+def _brightest(excerpt: CatalogExcerpt, image: Image) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Positions and magnitudes of stars around an image, in its filter where that is known; 99 where none is."""
     table = excerpt.table
+    table = table[separation(image.ra, image.dec, table["ra"], table["dec"]) < 1.1 * image.radius]
     names = [name for name in table.dtype.names if name.startswith("mag_")]
-    column = f"mag_{band}" if f"mag_{band}" in names else names[0] if names else None
+    column = f"mag_{image.filter}" if f"mag_{image.filter}" in names else names[0] if names else None
     magnitude = np.nan_to_num(table[column].astype(float), nan=99.0) if column else np.full(len(table), 99.0)
     chosen = np.argsort(magnitude)[: 20 * MOST]
     return table["ra"][chosen], table["dec"][chosen], magnitude[chosen]

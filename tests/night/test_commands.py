@@ -26,6 +26,7 @@ from products.models import (
     Reference,
     RefSet,
     Report,
+    WorldCoordinates,
     ZeroPoint,
 )
 from tests.night.same import counts, recorded, stored
@@ -178,6 +179,12 @@ def test_an_image_of_ones_own_becomes_a_reference(night, command):
     )
     command("process_exposure", late().name, numprocs=0, sections="N1", refset="mine", provenance_tag="mine")
     assert Image.objects.get(exposure=late(), kind="difference").reference.section == "N1"
+
+
+def test_solutions_and_zero_points_name_the_stars_that_they_were_compared_with(night):
+    stars = CatalogExcerpt.objects.get()
+    rows = [*WorldCoordinates.objects.all(), *ZeroPoint.objects.all()]
+    assert rows and all(list(row.catalog_excerpts.all()) == [stars] for row in rows)
 
 
 def test_a_catalogue_is_imported_once(night, command, tmp_path):

@@ -10,6 +10,7 @@ from products.models import (
     Alert,
     AlertEvent,
     CalibratorFile,
+    CatalogCell,
     CatalogExcerpt,
     DataFile,
     Exposure,
@@ -50,9 +51,12 @@ def full_tree(section: str = "N1", person: str = "ada") -> factories.CCD:
     row = CalibratorFile.objects.create(kind="linearity", instrument="demo", section=section, data_file=table)
     ccd.image.calibrators.add(row)
     SensorSection.objects.create(instrument="demo", section=section, comment="an amplifier was replaced")
-    CatalogExcerpt.objects.create(
-        origin="gaia_dr3", epoch=2016, n_stars=3, contents_sha256=section, ra=35.5, dec=-4.75, provenance=frames
-    )
+    excerpt = CatalogExcerpt.objects.create(
+        origin="gaia_dr3", epoch=2016, n_stars=3, contents_sha256=section, ra=35.5, dec=-4.75, provenance=frames,
+        order=6, cell=16_000, limit=20.5,
+    )  # fmt: skip
+    cell = len(CatalogCell.objects.all())
+    CatalogCell.objects.create(origin="gaia_dr3", order=6, cell=cell, limit=20.5, excerpt=excerpt, last_error="demo")
     fakes = FakeSet.objects.create(
         zero_point=ccd.zero_point, n_fakes=3, random_seed=1, provenance=factories.provenance("fakeinjection", **made)
     )

@@ -12,7 +12,7 @@ from astropy.table import Table
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from processing.catalogs.base import read_catalog
+from processing.catalogs.tables import read_catalog
 from processing.simulated_truth import MASKS
 
 QUICK = ("--instrument", "ls4", "--sections", "SW_A", "--numprocs", "1", "--set", "simulator.rows=256")

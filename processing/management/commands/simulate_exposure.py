@@ -12,7 +12,7 @@ from django.core.management.base import CommandError
 
 from processing import config
 from processing.algorithms.simulation_tiles import Tiles
-from processing.catalogs.base import read_catalog
+from processing.catalogs.tables import read_catalog
 from processing.errors import BadInput
 from processing.management.step_command import EngineCommand, number_of_processes, require_migrated
 from processing.progress import bar
