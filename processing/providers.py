@@ -10,7 +10,7 @@ import numpy as np
 
 from processing.admission.pixels import check_pixels, check_place
 from processing.algorithms.readout import Frames, RawCcd
-from processing.algorithms.sky import apply_proper_motion
+from processing.algorithms.sky import stars_at
 from processing.calibrator_choice import calibrator, contents
 from processing.datastore import DataStore
 from processing.errors import EmptyCatalog
@@ -48,7 +48,7 @@ class Calibrators:
 class StarCatalog:
     """Catalogue stars around an image, at the epoch of the image."""
 
-    table: np.ndarray  # structured: ra, dec (ICRS degrees), mag_*, err_*, is_star
+    table: np.ndarray  # structured: ra, dec (ICRS degrees), position_error (mas), mag_*, err_*, is_star
     origin: str
 
 
@@ -172,9 +172,7 @@ def star_catalog(data: DataStore, step: Step) -> StarCatalog:
         reach = image.radius * 1.2 + p.catalog_margin_arcsec / 3600
         tables = [p.catalog.fetch(image.ra, image.dec, reach, p.faintest)]
         keep_excerpt(tables[0], origin, epoch, faintest=p.faintest)
-    table = _merge(tables)
-    ra, dec = apply_proper_motion(table["ra"], table["dec"], table["pmra"], table["pmdec"], epoch, image.mjd_middle)
-    table["ra"], table["dec"] = ra, dec
+    table = stars_at(_merge(tables), epoch, image.mjd_middle)
     if len(table) == 0:
         raise EmptyCatalog(
             catalog=origin, found=0, needed=1, hint="import one: manage.py import_catalog FILE --name NAME"
