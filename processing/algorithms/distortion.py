@@ -13,13 +13,22 @@ from processing.algorithms.polynomials import Basis, Fit, fit, terms
 from processing.algorithms.sip import add_distortion, fit_sip, tan_header, unit_of
 from processing.algorithms.sky import tangent_plane
 
+Polynomial = dict[tuple[int, int], tuple[float, float]]  # powers of pixels from the centre → px along x and y
 _GRID = 15  # points a side of the grid to which a polynomial is fitted without noise
 _KEPT_ORDER = 5  # highest order of a SIP polynomial that stands for another distortion
 
 
 def has_distortion(wcs: WCS) -> bool:
     """Whether a WCS knows more than a plane."""
-    return wcs.sip is not None or str(wcs.wcs.ctype[0]).endswith("TPV")
+    return wcs.sip is not None or bool(_tpv_cards(wcs))
+
+
+def _tpv_cards(wcs: WCS) -> dict[str, float]:
+    """The PV cards of a TPV projection; none of another one. wcslib turns it into TAN inside, and back when written."""
+    header = {} if wcs.sip is not None else wcs.to_header()
+    if not str(header.get("CTYPE1", "")).endswith("TPV"):
+        return {}
+    return {name: header[name] for name in header if name.startswith("PV")}
 
 
 def local_matrix(wcs: WCS, x: float, y: float) -> tuple[np.ndarray, np.ndarray]:
@@ -32,26 +41,27 @@ def local_matrix(wcs: WCS, x: float, y: float) -> tuple[np.ndarray, np.ndarray]:
 def pointed_at(wcs: WCS, centre: np.ndarray, ra: float, dec: float) -> WCS:
     """A copy that points with the pixel `centre` (2,) from 0 to ra, dec: the telescope moves, not the distortion.
 
-    It moves along the great circle without turning; near a pole that is much to its meridian, hence LONPOLE.
+    The whole sphere is turned along the great circle; near a pole that turns north too, hence LONPOLE.
     """
-    above = np.array([centre, [centre[0], centre[1] + 1]])
-    start = _vectors(wcs.all_pix2world(above, 0))
-    end = _vectors(np.array([[ra, dec]]))[0]
-    cross = np.cross(start[0], end)
-    turn = Rotation.from_rotvec(cross * (np.arcsin(min(np.linalg.norm(cross), 1)) / max(np.linalg.norm(cross), 1e-30)))
+    start, end = _vectors(np.array([wcs.all_pix2world([centre], 0)[0], [ra, dec]]))
+    axis = np.cross(start, end)
+    sine = float(np.linalg.norm(axis))
+    turn = Rotation.from_rotvec(axis * (np.arctan2(sine, start @ end) / max(sine, 1e-30)))
     moved = wcs.deepcopy()
     x, y, z = turn.apply(_vectors(wcs.wcs.crval[None])[0])
     moved.wcs.crval = np.degrees([np.arctan2(y, x) % (2 * np.pi), np.arctan2(z, np.hypot(x, y))])
-    moved.wcs.latpole = np.nan
+    east, north = _axes(*moved.wcs.crval)
+    carried = turn.apply(_axes(*wcs.wcs.crval)[1])
+    moved.wcs.lonpole = wcs.wcs.lonpole + np.degrees(np.arctan2(carried @ east, carried @ north))
+    moved.wcs.latpole = 90.0
     moved.wcs.set()
-    wanted = turn.apply(start[1]) - end
-    for _ in range(2):  # the second time the centre of rotation has moved too
-        first, second = _vectors(moved.all_pix2world(above, 0))
-        is_at = second - first
-        angle = np.degrees(np.arctan2(np.cross(is_at, wanted) @ end, is_at @ wanted))
-        moved.wcs.lonpole = moved.wcs.lonpole + angle
-        moved.wcs.set()
     return moved
+
+
+def _axes(ra: float, dec: float) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors (3,) towards east and north at a position (degrees)."""
+    a, d = np.radians([ra, dec])
+    return np.array([-np.sin(a), np.cos(a), 0]), np.array([-np.sin(d) * np.cos(a), -np.sin(d) * np.sin(a), np.cos(d)])
 
 
 def _vectors(sky: np.ndarray) -> np.ndarray:
@@ -75,7 +85,7 @@ class KeptDistortion:
         """Order of the polynomial that stands for it."""
         if self.wcs.sip is not None:
             return int(max(self.wcs.sip.a_order or 0, self.wcs.sip.b_order or 0, 1))
-        return 3 if max((number for _, number, _ in self.wcs.wcs.get_pv()), default=0) < 12 else _KEPT_ORDER
+        return 3 if max(int(name.split("_")[1]) for name in _tpv_cards(self.wcs)) < 12 else _KEPT_ORDER
 
     def sky(self, xy: np.ndarray) -> np.ndarray:
         """(n, 2) ra, dec (degrees) of pixels (n, 2) from 0."""
@@ -83,11 +93,9 @@ class KeptDistortion:
 
     def header(self, shape: tuple[int, int]) -> fits.Header:
         """TPV cards where the WCS is one; else TAN-SIP cards, which stand for it to a millionth of a pixel or so."""
-        if str(self.wcs.wcs.ctype[0]).endswith("TPV"):
-            return self._tpv()
-        ny, nx = shape
-        x, y = np.meshgrid(np.linspace(-0.5, nx - 0.5, _GRID), np.linspace(-0.5, ny - 0.5, _GRID))
-        pixels = np.c_[x.ravel(), y.ravel()]
+        if cards := _tpv_cards(self.wcs):
+            return self._tpv(cards)
+        pixels = _grid(shape)
         ra, dec = self.sky(pixels).T
         crval = self.sky(self.centre[None])[0]
         basis = Basis(min(max(self.order, 3), _KEPT_ORDER))
@@ -95,14 +103,13 @@ class KeptDistortion:
             shape
         )
 
-    def _tpv(self) -> fits.Header:
-        wcs = self.wcs.deepcopy()
+    def _tpv(self, cards: dict[str, float]) -> fits.Header:
+        wcs = self.wcs
         crpix = self.centre + np.linalg.solve(self.matrix, wcs.wcs.crpix - 1 - self.offset)
         header = tan_header(wcs.wcs.crval, crpix, wcs.pixel_scale_matrix @ self.matrix)
         header["CTYPE1"], header["CTYPE2"] = "RA---TPV", "DEC--TPV"
         header["LONPOLE"] = float(wcs.wcs.lonpole)
-        for axis, number, value in sorted(wcs.wcs.get_pv()):
-            header[f"PV{axis}_{number}"] = value
+        header.update(cards)
         return header
 
 
@@ -125,19 +132,36 @@ def fit_kept(
     return KeptDistortion(wcs, np.asarray(centre, float), back[0] + centre, back[1:3].T / unit, found)
 
 
-def with_distortion(
-    header: fits.Header, values: dict[tuple[int, int], tuple[float, float]], shape: tuple[int, int]
-) -> fits.Header:
-    """TAN cards about the centre of a CCD (ny, nx) with a SIP polynomial there: exponents of (x, y) → px of A and B.
-
-    A header that has a distortion stays as it is.
-    """
-    wcs = WCS(header, naxis=2)
-    exponents = [one for one in terms(max((i + j for i, j in values), default=0)) if sum(one) > 1]
-    if has_distortion(wcs) or not exponents:
-        return header
+def with_distortion(wcs: WCS, polynomial: Polynomial, shape: tuple[int, int]) -> fits.Header | None:
+    """TAN-SIP cards about the centre of a CCD (ny, nx) of what a plane WCS says; None where it has a distortion."""
+    if has_distortion(wcs) or not polynomial:
+        return None
     centre = (np.array(shape[::-1]) - 1) / 2
     crval, matrix = local_matrix(wcs, *centre)
     found = tan_header(crval, centre, matrix / 3600)
-    add_distortion(found, exponents, np.array([values.get(one, (0.0, 0.0)) for one in exponents], float), shape)
+    exponents = terms(max(map(sum, polynomial)))[3:]
+    add_distortion(found, exponents, np.array([polynomial.get(one, (0.0, 0.0)) for one in exponents], float), shape)
     return found
+
+
+def polynomial_of(wcs: WCS, shape: tuple[int, int], order: int) -> Polynomial:
+    """The distortion of a WCS about the centre of a CCD (ny, nx), whatever the WCS writes it in."""
+    centre, pixels = (np.array(shape[::-1]) - 1) / 2, _grid(shape)
+    ra, dec = wcs.all_pix2world(pixels, 0).T
+    crval, _ = local_matrix(wcs, *centre)
+    header = fit_sip(
+        pixels, ra, dec, np.ones(len(pixels)), centre=centre, crval=crval, basis=Basis(max(order, 2))
+    ).header(shape)
+    return {(i, j): (header[f"A_{i}_{j}"], header[f"B_{i}_{j}"]) for i, j in terms(max(order, 2))[3:]}
+
+
+def displacements(polynomial: Polynomial, shape: tuple[int, int]) -> np.ndarray:
+    """(n, 2) px by which a distortion moves a grid of points of a CCD (ny, nx)."""
+    u, v = (_grid(shape) - (np.array(shape[::-1]) - 1) / 2).T
+    return np.sum([(u**i * v**j)[:, None] * np.array(pair) for (i, j), pair in polynomial.items()], axis=0)
+
+
+def _grid(shape: tuple[int, int]) -> np.ndarray:
+    ny, nx = shape
+    x, y = np.meshgrid(np.linspace(-0.5, nx - 0.5, _GRID), np.linspace(-0.5, ny - 0.5, _GRID))
+    return np.c_[x.ravel(), y.ravel()]
