@@ -24,6 +24,7 @@ _BRIGHTEST = 1000  # detections that are matched until the fit stands
 _CLIP = 5.0  # σ of the residuals within which a star may be matched
 _LEAST_RADIUS, _LARGEST_RADIUS = 1.5, 30.0  # px
 _LEAST_COLOR_SPREAD = 0.05  # mag: stars of one colour tell nothing of refraction
+_LEAST_COVER = 0.33  # part of columns and of rows between the outermost matches: beyond, distortion is anybody's guess
 _LARGEST_ERROR = 1.0  # px, formal, anywhere on the image
 _FEW = 15  # matches of which a polynomial is said to be little redundant
 
@@ -165,6 +166,12 @@ class Refinement:
         residual = np.hypot(*rms) / np.sqrt(2) / self.scale
         if not residual <= self.p.max_residual:
             raise self._refused(f"the stars scatter by {residual:.2f} px, {self.p.max_residual} px is allowed", found)
+        covered = np.ptp(self.xy[detected[used]], axis=0) / [nx, ny]
+        if covered.min() < _LEAST_COVER:
+            reason = (
+                f"the {n} stars that match cover {covered[0]:.0%} of the columns and {covered[1]:.0%} of the rows only"
+            )
+            raise self._refused(reason, found)
         if not largest <= _LARGEST_ERROR:
             reason = (
                 f"the {n} stars that match leave the solution uncertain by {largest:.1f} px in a corner of the image"
