@@ -10,7 +10,7 @@ import numpy as np
 
 from processing.admission.pixels import check_pixels, check_place
 from processing.algorithms.readout import Frames, RawCcd
-from processing.algorithms.sky import apply_proper_motion
+from processing.algorithms.sky import stars_at
 from processing.calibrator_choice import calibrator, contents
 from processing.catalog_choice import Field, stars_of
 from processing.datastore import DataStore
@@ -47,7 +47,7 @@ class Calibrators:
 class StarCatalog:
     """Catalogue stars around an image, at the epoch of the image."""
 
-    table: np.ndarray  # structured, as `catalogs.base.star_table` gives it, by declination
+    table: np.ndarray  # structured, as `catalogs.base.star_table` gives it, by declination; and position_error, mas
     origin: str
     excerpts: tuple[CatalogExcerpt, ...] = ()  # those that the stars are of
 
@@ -168,9 +168,7 @@ def star_catalog(data: DataStore, step: Step) -> StarCatalog:
     margin = max(p.catalog_margin_arcsec, getattr(getattr(p, "solution", None), "pointing_error", 0.0))
     field_of_image = Field(np.array(image.corners), margin / 3600)
     found = stars_of(field_of_image, p.catalog, faintest=p.faintest, min_cover=p.catalog_min_cover)
-    table = found.table
-    motion = table["pmra"], table["pmdec"]
-    table["ra"], table["dec"] = apply_proper_motion(table["ra"], table["dec"], *motion, found.epoch, image.mjd_middle)
+    table = stars_at(found.table, found.epoch, image.mjd_middle)
     return StarCatalog(table=table, origin=found.origin, excerpts=found.excerpts)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from django.db.models import Q
 
 from processing.instruments.base import Instrument, RawSection
+from processing.instruments.distortion_tables import header_with_distortion
 from processing.instruments.section_tables import SectionState, table_state
 from products.models import Exposure, SensorSection
 
@@ -38,12 +39,14 @@ def section_state(instrument: str, section: str, mjd: float) -> KnownSection:
 
 
 def read_raw(exposure: Exposure, section: str) -> RawSection:
-    """The raw pixels of a CCD, with gain, read noise and saturation as they are known for its date."""
+    """The raw pixels of a CCD, with gain, read noise, saturation and distortion as they are known for its date."""
     camera = Instrument.member(exposure.instrument)()
     raw = camera.read_section(exposure.path(), exposure.companion_paths(), exposure.header, section)
     known = section_state(exposure.instrument, section, exposure.mjd)
     amplifiers = tuple(replace(one, **known.state.amplifier(one.name)) for one in raw.amplifiers)
-    return replace(raw, amplifiers=amplifiers, sensor_section=known.row)
+    shape = tuple(max(one.target[axis].stop for one in amplifiers) for axis in (0, 1))
+    wcs = header_with_distortion(raw.wcs, exposure.instrument, section, shape)
+    return replace(raw, amplifiers=amplifiers, wcs=wcs, sensor_section=known.row)
 
 
 def _known(state: SectionState, row: SensorSection | None) -> KnownSection:

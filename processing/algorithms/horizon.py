@@ -26,13 +26,25 @@ def altitude(ra: float, dec: float, mjd: float, site: Site) -> float:
     UT1 is taken for UTC and the pole for its mean place, which is wrong by less than 15″ and needs no tables of the
     Earth's rotation.
     """
+    return float(90 - np.degrees(_observed(ra, dec, mjd, site)[1]))
+
+
+def towards_zenith(ra: float, dec: float, mjd: float, site: Site) -> np.ndarray:
+    """tan z times the unit vector (east, north) towards the zenith at an ICRS position (degrees); MJD (UTC): (2,).
+
+    Refraction moves what is seen along it, by about 60″ times its length, and blue stars more than red ones.
+    """
+    _, zenith_distance, hour_angle, apparent, _, _ = _observed(ra, dec, mjd, site)
+    angle = erfa.hd2pa(hour_angle, apparent, np.radians(site.latitude))
+    return np.tan(zenith_distance) * np.array([np.sin(angle), np.cos(angle)])
+
+
+def _observed(ra: float, dec: float, mjd: float, site: Site) -> tuple:
+    """Azimuth, zenith distance, hour angle, declination, right ascension, equation of the origins: radians."""
     angles = np.radians([ra, dec, site.longitude, site.latitude])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", erfa.ErfaWarning)  # of leap seconds that may come
-        zenith_distance = erfa.atco13(
-            *angles[:2], *([0.0] * 4), _MJD, mjd, 0.0, *angles[2:], site.height, *([0.0] * 5), 0.55
-        )[1]
-    return float(90 - np.degrees(zenith_distance))
+        return erfa.atco13(*angles[:2], *([0.0] * 4), _MJD, mjd, 0.0, *angles[2:], site.height, *([0.0] * 5), 0.55)
 
 
 def airmass(altitude: float) -> float | None:

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from astropy.io import fits
 
+from processing.algorithms.polynomials import Basis, Fit, fit, powers, terms
 from processing.algorithms.sky import from_tangent_plane, tangent_plane
 
-
-def terms(order: int) -> list[tuple[int, int]]:
-    """Exponents (i, j) of uⁱ vʲ up to `order`, constant first, then linear."""
-    return [(n - j, j) for n in range(order + 1) for j in range(n + 1)]
+_MAX_MOVES = 4  # of the reference point
 
 
 @dataclass(frozen=True)
@@ -22,36 +20,36 @@ class SipModel:
     crval: np.ndarray  # (2,) degrees
     centre: np.ndarray  # (2,) px from 0
     unit: float  # px
-    order: int
-    coefficients: np.ndarray  # (terms, 2) arcsec
-    residuals: np.ndarray  # (n, 2) arcsec, catalogue − fit
-    left_out: np.ndarray  # (n, 2) arcsec, each from a fit without it
+    fitted: Fit  # its constant is none
+
+    @property
+    def order(self) -> int:
+        """Order of the polynomial."""
+        return self.fitted.basis.order
+
+    @property
+    def coefficients(self) -> np.ndarray:
+        """(terms, 2) arcsec."""
+        return self.fitted.coefficients
+
+    @property
+    def residuals(self) -> np.ndarray:
+        """(n, 2) arcsec, catalogue − fit."""
+        return self.fitted.residuals
 
     def plane(self, xy: np.ndarray) -> np.ndarray:
         """Positions (n, 2) px → (ξ, η) arcsec about `crval`."""
-        return _design((xy - self.centre) / self.unit, self.order) @ self.coefficients
+        return self.fitted((xy - self.centre) / self.unit)
 
     def header(self, shape: tuple[int, int]) -> fits.Header:
         """TAN (order 1) or TAN-SIP cards for an image (ny, nx), with the inverse polynomial."""
         exponents = terms(self.order)
         degrees = self.coefficients / 3600
-        powers = self.unit ** np.array([i + j for i, j in exponents], float)
-        degrees = degrees / powers[:, None]
+        degrees = degrees / self.unit ** np.array([i + j for i, j in exponents], float)[:, None]
         cd = degrees[1:3].T
-        header = fits.Header()
-        suffix = "-SIP" if self.order > 1 else ""
-        header["WCSAXES"] = 2
-        header["CTYPE1"], header["CTYPE2"] = f"RA---TAN{suffix}", f"DEC--TAN{suffix}"
-        header["CUNIT1"] = header["CUNIT2"] = "deg"
-        header["CRVAL1"], header["CRVAL2"] = map(float, self.crval)
-        header["CRPIX1"], header["CRPIX2"] = (float(value) + 1 for value in self.centre)
-        for (i, j), value in np.ndenumerate(cd):
-            header[f"CD{i + 1}_{j + 1}"] = float(value)
-        header["RADESYS"] = "ICRS"
+        header = tan_header(self.crval, self.centre, cd)
         if self.order > 1:
-            higher = degrees[3:] @ np.linalg.inv(cd).T
-            _write(header, "A", "B", self.order, exponents[3:], higher)
-            _write_inverse(header, self, cd, shape)
+            add_distortion(header, exponents[3:], degrees[3:] @ np.linalg.inv(cd).T, shape)
         return header
 
 
@@ -59,55 +57,79 @@ def fit_sip(
     xy: np.ndarray,
     ra: np.ndarray,
     dec: np.ndarray,
-    weight: np.ndarray,
+    sigma: np.ndarray,
     *,
     centre: np.ndarray,
     crval: np.ndarray,
-    order: int,
+    basis: Basis,
+    extra: np.ndarray | None = None,
+    start: np.ndarray | None = None,
 ) -> SipModel:
-    """Weighted least squares of the tangent plane on pixel positions; `crval` moves to where `centre` points.
+    """Robust least squares of the tangent plane on pixel positions; `crval` moves to where `centre` points.
 
-    xy (n, 2) px from 0; ra, dec (n,) degrees; weight (n,) is 1/σ, 0 leaves a star out.
+    xy (n, 2) px from 0; ra, dec (n,) degrees; sigma (n,) errors, arcsec; `extra` and `start` as `fit` takes them.
     """
-    unit = float(max(np.ptp(xy, axis=0).max() / 2, 1.0))
-    design = _design((xy - centre) / unit, order)
+    unit = unit_of(xy)
     crval = np.asarray(crval, float)
-    for _ in range(4):
+    for _ in range(_MAX_MOVES):
         plane = np.c_[tangent_plane(ra, dec, *crval)]
-        coefficients = np.linalg.lstsq(design * weight[:, None], plane * weight[:, None], rcond=None)[0]
-        if np.hypot(*coefficients[0]) < 1e-7:
+        fitted = fit((xy - centre) / unit, plane, sigma, basis, extra=extra, start=start)
+        start = fitted.weight
+        constant = fitted.coefficients[0].copy()
+        if np.hypot(*constant) < 1e-7:
             break
-        crval = np.array(from_tangent_plane(*coefficients[0], *crval))
-    residuals = plane - design @ coefficients
-    q, _ = np.linalg.qr(design * weight[:, None])
-    leverage = np.clip(np.sum(q**2, axis=1), 0, 0.99)
-    left_out = residuals / (1 - leverage)[:, None]
-    coefficients[0] = 0
-    return SipModel(crval, np.asarray(centre, float), unit, order, coefficients, residuals, left_out)
+        crval = np.array(from_tangent_plane(*constant, *crval))
+    fitted.coefficients[0] = 0
+    return SipModel(crval, np.asarray(centre, float), unit, fitted)
 
 
-def _design(uv: np.ndarray, order: int) -> np.ndarray:
-    return np.stack([uv[:, 0] ** i * uv[:, 1] ** j for i, j in terms(order)], axis=1)
+def unit_of(xy: np.ndarray) -> float:
+    """Half of the larger side of what positions (n, 2) cover, px: they are of the order of 1 in it."""
+    return float(max(np.ptp(xy, axis=0).max() / 2, 1.0))
+
+
+def tan_header(crval: np.ndarray, centre: np.ndarray, cd: np.ndarray) -> fits.Header:
+    """Cards of a TAN projection; `crval` degrees, `centre` px from 0, `cd` (2, 2) degrees per px."""
+    header = fits.Header()
+    header["WCSAXES"] = 2
+    header["CTYPE1"], header["CTYPE2"] = "RA---TAN", "DEC--TAN"
+    header["CUNIT1"] = header["CUNIT2"] = "deg"
+    header["CRVAL1"], header["CRVAL2"] = map(float, crval)
+    header["CRPIX1"], header["CRPIX2"] = (float(value) + 1 for value in centre)
+    for (i, j), value in np.ndenumerate(cd):
+        header[f"CD{i + 1}_{j + 1}"] = float(value)
+    header["RADESYS"] = "ICRS"
+    return header
+
+
+def add_distortion(
+    header: fits.Header, exponents: list[tuple[int, int]], values: np.ndarray, shape: tuple[int, int]
+) -> None:
+    """Make TAN cards TAN-SIP ones: `values` (n, 2) px of A and B for the exponents, and the inverse for (ny, nx)."""
+    order = max(i + j for i, j in exponents)
+    header["CTYPE1"], header["CTYPE2"] = "RA---TAN-SIP", "DEC--TAN-SIP"
+    _write(header, "AB", order, exponents, values)
+    ny, nx = shape
+    centre = np.array([header["CRPIX1"], header["CRPIX2"]]) - 1
+    x, y = np.meshgrid(np.linspace(-0.05 * nx, 1.05 * nx, 25), np.linspace(-0.05 * ny, 1.05 * ny, 25))
+    offset = np.c_[x.ravel(), y.ravel()] - centre
+    moved = np.sum(
+        [value * (offset[:, :1] ** i * offset[:, 1:] ** j) for (i, j), value in zip(exponents, values)], axis=0
+    )
+    # The inverse has one order more, and is fitted on a grid that reaches 5 % beyond the image.
+    unit = float(max(np.abs(offset).max(), 1.0))
+    inverse = np.linalg.lstsq(powers((offset + moved) / unit, order + 1), -moved, rcond=None)[0]
+    exponents = terms(order + 1)
+    _write(
+        header, ("AP", "BP"), order + 1, exponents, inverse / unit ** np.array([i + j for i, j in exponents])[:, None]
+    )
 
 
 def _write(
-    header: fits.Header, first: str, second: str, order: int, exponents: list[tuple[int, int]], values: np.ndarray
+    header: fits.Header, names: tuple[str, str] | str, order: int, exponents: list[tuple[int, int]], values: np.ndarray
 ) -> None:
-    header[f"{first}_ORDER"] = header[f"{second}_ORDER"] = order
-    for (i, j), (a, b) in zip(exponents, values):
-        header[f"{first}_{i}_{j}"], header[f"{second}_{i}_{j}"] = float(a), float(b)
-
-
-def _write_inverse(header: fits.Header, model: SipModel, cd: np.ndarray, shape: tuple[int, int]) -> None:
-    """AP and BP of one order more, fitted on a grid that reaches 5 % beyond the image."""
-    ny, nx = shape
-    x, y = np.meshgrid(np.linspace(-0.05 * nx, 1.05 * nx, 25), np.linspace(-0.05 * ny, 1.05 * ny, 25))
-    pixels = np.c_[x.ravel(), y.ravel()]
-    linear = model.plane(pixels) / 3600 @ np.linalg.inv(cd).T
-    order = model.order + 1
-    unit = float(max(shape)) / 2
-    exponents = terms(order)
-    offset = (pixels - model.centre) - linear
-    found = np.linalg.lstsq(_design(linear / unit, order), offset, rcond=None)[0]
-    found /= unit ** np.array([i + j for i, j in exponents], float)[:, None]
-    _write(header, "AP", "BP", order, exponents, found)
+    for name in names:
+        header[f"{name}_ORDER"] = order
+    for (i, j), pair in zip(exponents, values):
+        for name, value in zip(names, pair):
+            header[f"{name}_{i}_{j}"] = float(value)

@@ -17,6 +17,7 @@ from django.conf import settings
 
 from processing.admission.admitting import Admitted, admit, ensure_admitted
 from processing.admission.rules import AdmissionRules
+from processing.algorithms.horizon import Site
 from processing.algorithms.overscan import Amplifier
 from processing.errors import BadInput, EmptyCatalog, StepError
 from processing.instruments.offers import Found, Offer, Unreadable, fetched_file, settled_files
@@ -85,6 +86,8 @@ class Instrument(Plugin):
     corrections: ClassVar[tuple[str, ...]] = ()
     only_in: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     filters: ClassVar[tuple[str, ...]] = ()  # short names; empty: any
+    site: ClassVar[Site | None] = None
+    flips: ClassVar[tuple[str, ...]] = ()  # axes that its headers may count the wrong way: "x", "y", "xy"
     admission: ClassVar[AdmissionRules] = AdmissionRules()  # what its files must be like to be opened at all
 
     def admission_rules(self) -> AdmissionRules:

@@ -11,6 +11,7 @@ import numpy as np
 from astropy.coordinates import Angle
 
 from processing.admission.rules import AdmissionRules, RequiredKeyword
+from processing.algorithms.horizon import Site
 from processing.archives import noirlab
 from processing.errors import BadInput
 from processing.instruments import decam_calibrators, decam_instcal, decam_raw
@@ -47,6 +48,7 @@ class Decam(Instrument):
     """Dark Energy Camera (CTIO), raw or reduced by NOIRLab (instcal)."""
 
     name = "decam"
+    site: ClassVar[Site] = Site(latitude=-30.16606, longitude=-70.81489, height=2215.0)
     corrections: ClassVar[tuple[str, ...]] = (
         "overscan", "crosstalk", "linearity", "flat", "illumination", "fringe", "bad_pixels",
     )  # fmt: skip

@@ -66,6 +66,7 @@ class Ls4(Instrument):
     """Raw exposures of LS4, the La Silla Schmidt Southern Survey."""
 
     name = "ls4"
+    site: ClassVar[Site] = LA_SILLA
     corrections: ClassVar[tuple[str, ...]] = ("overscan", "bias", "flat")
     only_in: ClassVar[Mapping[str, tuple[str, ...]]] = {"fringe": ("z",)}
     filters: ClassVar[tuple[str, ...]] = ("g", "i", "z")

@@ -15,6 +15,7 @@ import numpy as np
 from astropy.io import fits
 
 from processing.admission.rules import AdmissionRules, RequiredKeyword
+from processing.algorithms.horizon import Site
 from processing.algorithms.overscan import Amplifier
 from processing.algorithms.wcs_fit import wcs_from_header
 from processing.errors import BadInput
@@ -59,6 +60,7 @@ class Ptf(Instrument):
     """Palomar Transient Factory, reduced images of the archive at IPAC."""
 
     name = "ptf"
+    site: ClassVar[Site] = Site(latitude=33.3563, longitude=-116.865, height=1712.0)
     filters: ClassVar[tuple[str, ...]] = ("g", "R", "Ha656", "Ha663")
     admission: ClassVar[AdmissionRules] = AdmissionRules(
         keywords=(

@@ -14,6 +14,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.time import Time
 
+from processing.algorithms.horizon import Site
 from processing.algorithms.overscan import Amplifier
 from processing.errors import BadInput
 from processing.instruments.base import (
@@ -54,6 +55,7 @@ class Sdss(Instrument):
     """Sloan Digital Sky Survey, corrected frames (fpC)."""
 
     name = "sdss"
+    site: ClassVar[Site] = Site(latitude=32.7803, longitude=-105.8203, height=2788.0)
     filters: ClassVar[tuple[str, ...]] = tuple(_BANDS)
 
     gain: float | None = param(None, gt=0, unit="electron/DN", help="Instead of that of psField or of the camera.")

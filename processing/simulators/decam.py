@@ -15,11 +15,11 @@ from astropy.coordinates import Angle
 from astropy.io import fits
 from astropy.time import Time
 
-from processing.algorithms.horizon import Site
 from processing.algorithms.overscan import Amplifier, fits_section
 from processing.algorithms.simulation_ccd import CcdParameters, Layout, Place
 from processing.algorithms.simulation_weather import Photometry, Weather
 from processing.instruments import decam_raw
+from processing.instruments.decam import Decam
 from processing.instruments.section_tables import TABLES, read_table
 from processing.parameters import param
 from processing.simulators.base import Shot, Simulator
@@ -65,7 +65,7 @@ class DecamSimulator(Simulator):
     """DECam at the Blanco telescope."""
 
     name = "decam"
-    site = Site(latitude=-30.16606, longitude=-70.81489, height=2215.0)
+    site = Decam.site
     telescope = "CTIO 4.0-m telescope"
     has_checksums = True
     scale = _STEP * 3600

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+from astropy.io import fits
 
-from processing.algorithms.wcs_fit import AstrometryParameters, PixelStars, SkyStars, solve_wcs, wcs_from_header
+from processing.algorithms.horizon import towards_zenith
+from processing.algorithms.wcs_fit import (
+    AstrometricSolution,
+    AstrometryParameters,
+    PixelStars,
+    SkyStars,
+    solve_wcs,
+    wcs_from_header,
+)
 from processing.catalogs.base import StarCatalogSource
+from processing.errors import NoSolution
 from processing.instruments.base import Instrument
 from processing.parameters import Parameters, param
 from processing.providers import StarCatalog
@@ -20,7 +30,11 @@ class AstroCalParameters(Parameters):
     catalog_margin_arcsec: float = param(90.0, ge=0, unit="arcsec", help="Look for stars so far beyond the image.")
     catalog_min_cover: float = param(0.5, ge=0, le=1, help="Part of the image that an imported catalogue must cover.")
     faintest: float = param(21.5, unit="mag", help="Faintest catalogue stars to use.")
+    max_ruwe: float = param(1.4, gt=0, help="Stars whose astrometry fits worse (RUWE of Gaia) are not used.")
     min_snr: float = param(10.0, ge=0, help="Sources with a smaller S/N are not matched.")
+    refraction_airmass: float = param(
+        1.3, ge=1, help="From this airmass on, refraction by colour is fitted where colours and the site are known."
+    )
     solution: AstrometryParameters = param(AstrometryParameters(), help="How the solution is found and fitted.")
 
 
@@ -28,31 +42,23 @@ class AstroCal(Step):
     """Match the sources of an image with catalogue stars and fit the WCS."""
 
     name = "astrocal"
-    version = (1, 0, 0)
+    version = (1, 1, 0)
     parameters: AstroCalParameters
 
     def run(
         self, image: ScienceImage | CoaddImage, sources: SourceList, catalog: StarCatalog, instrument: Instrument
     ) -> WorldCoordinates:
         self._warnings: list[str] = []
-        table = sources.table
-        good = (table["snr"] >= self.parameters.min_snr) & ~table["is_masked"] & ~table["is_saturated"]
-        good &= table["flux"] > 0
-        table = table[good]
-        mag, _, _ = instrument.catalog_magnitude(catalog.table, image.filter)
-        bright = np.isfinite(mag) & (mag < self.parameters.faintest) & catalog.table["is_star"].astype(bool)
-        stars = catalog.table[bright]
+        detections = self._detections(sources.table)
+        stars = self._stars(catalog.table, instrument, image.filter)
         found = solve_wcs(
-            PixelStars(table["x"], table["y"], table["flux"], np.hypot(table["x_err"], table["y_err"])),
-            SkyStars(stars["ra"], stars["dec"], mag[bright]),
-            wcs_from_header(image.wcs_header),
-            image.shape,
-            self.parameters.solution,
-        )
+            detections, stars, wcs_from_header(image.wcs_header), image.shape, self.parameters.solution,
+            flips=instrument.flips, zenith=self._zenith(image, instrument),
+        )  # fmt: skip
         self._warnings = list(found.warnings)
         solution = WorldCoordinates(
             sources=sources,
-            header=found.header.tostring(sep="\n"),
+            header=_cards(found).tostring(sep="\n"),
             n_matches=found.n_matches,
             rms_ra=found.rms_ra_arcsec,
             rms_dec=found.rms_dec_arcsec,
@@ -62,5 +68,55 @@ class AstroCal(Step):
         solution.related = {"catalog_excerpts": [row.pk for row in catalog.excerpts]}
         return solution
 
+    def _detections(self, table: np.ndarray) -> PixelStars:
+        """Sources that can be trusted; NoSolution says what was wrong with them where too few are left."""
+        usable = {
+            "fainter than S/N " + f"{self.parameters.min_snr:g}": ~(table["snr"] >= self.parameters.min_snr),
+            "saturated": table["is_saturated"],
+            "masked": table["is_masked"],
+        }
+        good = (table["flux"] > 0) & ~np.any(list(usable.values()), axis=0)
+        if (needed := self.parameters.solution.min_matches) > good.sum():
+            why = ", ".join(f"{int(bad.sum())} {said}" for said, bad in usable.items())
+            reason = f"{int(good.sum())} detections of {len(table)} are usable, {needed} needed ({why})"
+            raise NoSolution(reason=reason, detections=int(good.sum()), sources=len(table))
+        table = table[good]
+        error = np.hypot(table["x_err"], table["y_err"]) / np.sqrt(2)
+        return PixelStars(table["x"], table["y"], table["flux"], error.astype(float))
+
+    def _stars(self, table: np.ndarray, instrument: Instrument, band: str) -> SkyStars:
+        """Catalogue stars with good positions; those of doubtful or double stars only spoil a fit."""
+        mag, _, color = instrument.catalog_magnitude(table, band)
+        good = np.isfinite(mag) & (mag < self.parameters.faintest) & table["is_star"].astype(bool)
+        names = table.dtype.names
+        if "ruwe" in names:
+            good &= ~(table["ruwe"] > self.parameters.max_ruwe)
+        if "is_duplicate" in names:
+            good &= ~table["is_duplicate"]
+        table = table[good]
+        error = table["position_error"].astype(float) / 1000 if "position_error" in names else None
+        return SkyStars(table["ra"], table["dec"], mag[good], error, color[good])
+
+    def _zenith(self, image: ScienceImage | CoaddImage, instrument: Instrument) -> np.ndarray | None:
+        """tan z towards the zenith where refraction by colour matters; a coadd has no one direction."""
+        if instrument.site is None or not isinstance(image, ScienceImage):
+            return None
+        found = towards_zenith(image.ra, image.dec, image.mjd_middle, instrument.site)
+        secant = np.sqrt(1 + found @ found)
+        return found if secant >= self.parameters.refraction_airmass else None
+
     def warnings(self) -> list[str]:
         return self._warnings
+
+
+def _cards(found: AstrometricSolution) -> fits.Header:
+    """The header of a solution with the figures that tell how far it can be trusted."""
+    header = found.header.copy()
+    header["ASTKIND"] = (found.kind, "polynomial, radial or kept (header)")
+    header["ASTERR"] = (round(found.error_arcsec, 6), "formal error per axis [arcsec]")
+    header["ASTMAXER"] = (round(found.largest_error_arcsec, 6), "its largest on the image [arcsec]")
+    header["ASTCHNCE"] = (round(found.chance, 3), "matches expected by chance")
+    if found.refraction is not None:
+        header["ASTDCR"] = (round(found.refraction, 6), "to zenith, per mag and tan z [arcsec]")
+        header["ASTDCRER"] = (round(found.refraction_error, 6), "its error [arcsec]")
+    return header

@@ -43,7 +43,12 @@ class WorldCoordinates(Product):
     @property
     def wcs(self) -> WCS:
         """The solution as astropy's WCS (FITS pixel convention inside; use the `_0` or `pixel_to_world` calls)."""
-        return WCS(astropy_fits.Header.fromstring(self.header, sep="\n"))
+        return WCS(self.wcs_header)
+
+    @property
+    def wcs_header(self) -> astropy_fits.Header:
+        """Its cards; those that begin with AST say how far it can be trusted."""
+        return astropy_fits.Header.fromstring(self.header, sep="\n")
 
     @property
     def rms(self) -> float:

@@ -9,7 +9,8 @@ from astropy.coordinates import AltAz, EarthLocation, SkyCoord
 from astropy.time import Time
 from astropy.utils import iers
 
-from processing.algorithms.horizon import Site, airmass, altitude
+from processing.algorithms.horizon import Site, airmass, altitude, towards_zenith
+from processing.algorithms.sky import from_tangent_plane
 
 LA_SILLA = Site(latitude=-29.2553, longitude=-70.7377, height=2347.0)
 
@@ -39,3 +40,20 @@ def test_air_mass_is_one_in_the_zenith_and_finite_at_the_horizon():
     assert airmass(30.0) == pytest.approx(1.994, abs=0.001)  # Kasten & Young, table 2
     assert airmass(1.0) == pytest.approx(26.3, abs=0.1)
     assert airmass(0.0) is None and airmass(-10.0) is None and airmass(np.nan) is None
+
+
+@pytest.mark.usefixtures("no_network")
+def test_the_zenith_is_where_the_altitude_grows():
+    """A small step along the vector rises by as much as it is long; one across it does not rise."""
+    rng = np.random.default_rng(2)
+    for ra, dec, mjd in zip(rng.uniform(0, 360, 60), rng.uniform(-80, 30, 60), rng.uniform(58000, 61300, 60)):
+        height = altitude(ra, dec, mjd, LA_SILLA)
+        if not 15 < height < 85:
+            continue
+        found = towards_zenith(ra, dec, mjd, LA_SILLA)
+        assert np.hypot(*found) == pytest.approx(1 / np.tan(np.radians(height)), rel=1e-9)
+        for step, rise in ((found, 1.0), (found[::-1] * [1, -1], 0.0)):
+            there = from_tangent_plane(*(20 * step / np.hypot(*step)), ra, dec)
+            assert (altitude(*map(float, there), mjd, LA_SILLA) - height) * 3600 == pytest.approx(
+                20 * rise, abs=0.3
+            )  # north is that of date

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from astropy.wcs import WCS
 
-from processing.algorithms.sip import SipModel, fit_sip, terms
+from processing.algorithms.polynomials import Basis, terms
+from processing.algorithms.sip import SipModel, fit_sip
 from processing.algorithms.sky import from_tangent_plane
 
 SHAPE = (1024, 2048)
@@ -36,7 +37,14 @@ def fitted(
     ra, dec = truth(xy, order, crval)
     seen = xy + rng.normal(0, noise, xy.shape) if noise else xy
     start = np.array(crval) + np.array([0.003, -0.002])  # the header is ten arcsec off
-    return xy, ra, dec, fit_sip(seen, ra, dec, np.ones(count), centre=CENTRE, crval=start, order=order)
+    return (
+        xy,
+        ra,
+        dec,
+        fit_sip(
+            seen, ra, dec, np.full(count, max(noise, 1e-6) * SCALE), centre=CENTRE, crval=start, basis=Basis(order)
+        ),
+    )
 
 
 def corners() -> np.ndarray:
@@ -88,8 +96,10 @@ def test_residuals_are_the_noise_and_left_out_ones_are_larger():
     *_, model = fitted(3, noise=noise, count=count)
     expected = noise * SCALE * np.sqrt(1 - len(terms(3)) / count)
     assert model.residuals.std() == pytest.approx(expected, rel=4 / np.sqrt(4 * count))
-    assert model.left_out.std() > noise * SCALE * 0.9
-    assert np.all(np.abs(model.left_out) >= np.abs(model.residuals))
+    left_out, error = model.fitted.errors()
+    assert left_out.std() > noise * SCALE * 0.9
+    assert error == pytest.approx(noise * SCALE * np.sqrt(len(terms(3)) / count), rel=0.25)
+    assert np.all(np.abs(left_out) >= np.abs(model.residuals))
 
 
 def test_the_solution_is_better_than_its_stars_by_the_root_of_their_number():
@@ -100,12 +110,14 @@ def test_the_solution_is_better_than_its_stars_by_the_root_of_their_number():
     assert np.sqrt(np.mean(error**2) / 2) < 1.5 * noise * np.sqrt(len(terms(2)) / count)
 
 
-def test_a_weight_of_nothing_leaves_a_star_out():
+@pytest.mark.parametrize("told", [True, False])
+def test_a_star_with_an_infinite_error_or_far_from_all_others_has_no_say(told):
     xy, ra, dec, model = fitted(1)
     spoiled = dec.copy()
     spoiled[:50] += 0.01
-    weight = np.ones(len(dec))
-    weight[:50] = 0
-    other = fit_sip(xy, ra, spoiled, weight, centre=CENTRE, crval=np.array([150.0, -33.0]), order=1)
+    sigma = np.full(len(dec), 1e-6)
+    if told:
+        sigma[:50] = np.inf
+    other = fit_sip(xy, ra, spoiled, sigma, centre=CENTRE, crval=np.array([150.0, -33.0]), basis=Basis(1))
     np.testing.assert_allclose(other.coefficients, model.coefficients, atol=1e-6)
     assert isinstance(other, SipModel)

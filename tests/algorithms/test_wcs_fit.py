@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from astropy.wcs import WCS
@@ -18,10 +20,12 @@ from processing.algorithms.wcs_fit import (
     wcs_from_header,
 )
 from processing.errors import BadInput, NoSolution
+from tests.benchmarks import _astrometry_fields as fields
 
 SHAPE = (1024, 1024)
 SCALE = 0.4
 PARAMETERS = AstrometryParameters()
+CAMERAS = ("decam", "ls4")
 
 
 def tan(ra=150.0, dec=-30.0, *, rotation=0.0, scale=SCALE, shape=SHAPE):
@@ -171,3 +175,152 @@ def test_proper_motion_moves_along_the_sky():
     years = 2000 + (61041.0 - 51544.5) / 365.25 - 2016
     assert (ra[0] - 10.0) * 3600 * np.cos(np.radians(60)) == pytest.approx(years, rel=1e-9)
     assert (dec[0] - 60.0) * 3600 == pytest.approx(-0.5 * years, rel=1e-9)
+
+
+@pytest.mark.parametrize("camera", CAMERAS)
+@pytest.mark.parametrize("seed", range(6))
+def test_a_ccd_is_solved_whose_header_is_off_in_everything(camera, seed):
+    """By 60 arcsec, half a degree, two per cent and any declared flip; what hundreds give, the benchmark tells."""
+    field = fields.list_field(camera, seed)
+    found = solve_wcs(field.stars, field.catalog, field.guess, fields.SHAPE, PARAMETERS, flips=field.flips)
+    assert field.worst(found) < 0.5
+    assert field.rms(found) < 3 * 1000 * found.error_arcsec  # what it says of itself
+    assert field.worst(found) * field.projection.scale < 8 * found.largest_error_arcsec + 0.01
+
+
+@pytest.mark.parametrize("camera", CAMERAS)
+@pytest.mark.parametrize("seed", range(3))
+def test_forty_stars_are_found_where_nine_of_ten_detections_are_spurious(camera, seed):
+    field = fields.list_field(camera, 100 + seed, in_image=40, spurious=0.9)
+    assert len(field.stars.x) > 250
+    found = solve_wcs(field.stars, field.catalog, field.guess, fields.SHAPE, PARAMETERS, flips=field.flips)
+    assert field.worst(found) < 1
+
+
+def test_a_flip_that_the_instrument_does_not_declare_is_left_to_the_blind_search():
+    mirrored = next(f for f in (fields.list_field("decam", seed) for seed in range(5, 30)) if is_mirrored(f))
+    believed = AstrometryParameters(is_blind_allowed=False)
+    with pytest.raises(NoSolution):
+        solve_wcs(mirrored.stars, mirrored.catalog, mirrored.guess, fields.SHAPE, believed)
+    found = solve_wcs(mirrored.stars, mirrored.catalog, mirrored.guess, fields.SHAPE, believed, flips=mirrored.flips)
+    assert mirrored.worst(found) < 0.5 and "counted the other way" in found.warnings[-1]
+
+
+def is_mirrored(field):
+    """Whether the parity of the header is wrong: the truth has east to the left where north is up."""
+    return np.linalg.det(field.guess.pixel_scale_matrix) > 0
+
+
+def refused(field, match, **changed):
+    field = replace(field, **changed)
+    with pytest.raises(NoSolution, match=match) as caught:
+        solve_wcs(field.stars, field.catalog, field.guess, fields.SHAPE, PARAMETERS, flips=field.flips)
+    assert {"detections", "catalog_stars"} <= set(caught.value.details)
+
+
+def test_a_wrong_pixel_scale_is_refused():
+    field = fields.list_field("ls4", 3, in_image=300, spurious=0.3)
+    for factor in (0.5, 1.3, 2.0):
+        wrong = field.guess.deepcopy()
+        wrong.wcs.cd = wrong.wcs.cd * factor
+        refused(field, "stars match", guess=wrong)
+
+
+def test_a_header_that_points_elsewhere_is_refused_with_how_many_stars_are_there():
+    field = fields.list_field("decam", 4, in_image=300, spurious=0.3)
+    elsewhere = field.guess.deepcopy()
+    elsewhere.wcs.crval = [(field.projection.ra + 90) % 360, -field.projection.dec / 2]
+    refused(field, "0 catalogue stars are near", guess=elsewhere)
+
+
+def test_pure_noise_is_refused():
+    field = fields.list_field("decam", 6, in_image=500, spurious=0.3)
+    rng = np.random.default_rng(1)
+    for count in (30, 3000):
+        xy = rng.uniform(0, 1, (2, count)) * np.array(fields.SHAPE[::-1])[:, None]
+        noise = PixelStars(*xy, rng.pareto(2, count) + 1, np.full(count, 0.2))
+        refused(field, "stars match", stars=noise)
+
+
+def test_stars_that_are_crowded_to_confusion_are_refused():
+    """So dense on both sides that everything has a neighbour, whatever the shift."""
+    field = fields.list_field("ls4", 7, in_image=300, spurious=0.0)
+    rng = np.random.default_rng(2)
+    count = 60_000
+    xy = rng.uniform(0, 1, (2, count)) * np.array(fields.SHAPE[::-1])[:, None]
+    crowd = PixelStars(*xy, rng.pareto(2, count) + 1, np.full(count, 0.3))
+    sky = field.guess.all_pix2world(*(rng.uniform(0, 1, (2, count)) * np.array(fields.SHAPE[::-1])[:, None]), 0)
+    refused(field, "by chance|match", stars=crowd, catalog=SkyStars(*sky, rng.uniform(15, 20, count)))
+
+
+def test_positions_that_are_not_finite_are_left_out():
+    field = fields.list_field("decam", 8, in_image=200, spurious=0.2)
+    x, ra = field.stars.x.copy(), field.catalog.ra.copy()
+    x[::7], ra[::5] = np.nan, np.inf
+    spoiled = replace(field, stars=replace(field.stars, x=x), catalog=replace(field.catalog, ra=ra))
+    found = solve_wcs(spoiled.stars, spoiled.catalog, field.guess, fields.SHAPE, PARAMETERS, flips=field.flips)
+    assert field.worst(found) < 0.5
+    refused(field, "0 detections", stars=replace(field.stars, x=np.full(len(x), np.nan)))
+
+
+def test_matches_in_a_corner_of_the_image_only_are_no_solution_for_all_of_it():
+    field = fields.list_field("decam", 9, in_image=400, spurious=0.0)
+    ny, nx = fields.SHAPE
+    here = (field.stars.x < 0.25 * nx) & (field.stars.y < 0.25 * ny)
+    stars = PixelStars(*(values[here] for values in vars(field.stars).values()))
+    noise = np.random.default_rng(1).normal(0, 0.3, here.sum())
+    refused(field, "cover 2.% of the columns", stars=replace(stars, x=stars.x + noise, error=np.full(here.sum(), 0.3)))
+
+
+def test_catalogue_errors_weigh_the_stars():
+    """Half of the catalogue is a hundred times worse and says so."""
+    field = fields.list_field("decam", 10, in_image=400, spurious=0.0)
+    rng = np.random.default_rng(3)
+    n = len(field.catalog.ra)
+    error = np.where(rng.uniform(size=n) < 0.5, 0.06, 0.0005)
+    dec = field.catalog.dec + rng.normal(0, 1, n) * error / 3600
+    told, silent = (
+        solve_wcs(
+            field.stars,
+            replace(field.catalog, dec=dec, error=one),
+            field.guess,
+            fields.SHAPE,
+            PARAMETERS,
+            flips=field.flips,
+        )
+        for one in (error, None)
+    )
+    assert field.rms(told) < 0.7 * field.rms(silent)
+
+
+def test_refraction_by_colour_is_fitted_and_the_solution_is_that_of_the_reference_colour():
+    field = fields.list_field("decam", 12, in_image=600, spurious=0.2)
+    rng = np.random.default_rng(4)
+    zenith = 1.2 * np.array([0.6, 0.8])
+    color = np.where(rng.uniform(size=len(field.catalog.ra)) < 0.9, rng.normal(0.9, 0.5, len(field.catalog.ra)), np.nan)
+    # Blue stars are seen nearer to the zenith: -0.03 arcsec per magnitude and tan z.
+    shift = -0.03 * np.nan_to_num(color - PARAMETERS.reference_color)[:, None] * zenith
+    seen = from_tangent_plane(*shift.T, field.catalog.ra, field.catalog.dec)
+    x, y = field.projection.pixels(*seen)
+    snr_error = 0.01
+    ny, nx = fields.SHAPE
+    inside = (x > 0) & (y > 0) & (x < nx - 1) & (y < ny - 1)
+    here = np.c_[x, y][inside] + rng.normal(0, snr_error, (inside.sum(), 2))
+    stars = PixelStars(
+        here[:, 0], here[:, 1], 10 ** (-0.4 * field.catalog.mag[inside]), np.full(inside.sum(), snr_error)
+    )
+    catalog = replace(field.catalog, color=color)
+    found = solve_wcs(stars, catalog, field.guess, fields.SHAPE, PARAMETERS, flips=field.flips, zenith=zenith)
+    assert found.refraction == pytest.approx(-0.03, abs=5 * found.refraction_error)
+    assert found.refraction_error < 0.001
+    without = solve_wcs(stars, catalog, field.guess, fields.SHAPE, PARAMETERS, flips=field.flips)
+    assert without.refraction is None
+    assert field.rms(found) < 0.7 and field.rms(without) > 2  # mas; the stars are redder than the reference by 0.1 mag
+    assert found.rms_arcsec < 0.8 * without.rms_arcsec
+
+
+def test_spellings_of_degrees_that_wcslib_refuses_are_read():
+    header = tan().to_header()
+    header["CUNIT1"] = header["CUNIT2"] = "degree"
+    assert pixel_scale_arcsec(wcs_from_header(header), SHAPE) == pytest.approx(SCALE, rel=1e-6)
+    assert header["CUNIT1"] == "degree"  # what was given stays as it was

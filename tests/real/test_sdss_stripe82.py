@@ -7,12 +7,29 @@ import json
 import numpy as np
 import pytest
 from django.core.management import call_command
+from scipy.spatial import cKDTree
 
+from processing.algorithms.sky import tangent_plane
+from processing.algorithms.statistics import mad_std
 from processing.pipelines import SCIENCE
-from products.models import Alert, Image, Measurement, Object, ZeroPoint
+from products.models import Alert, CatalogExcerpt, Image, Measurement, Object, WorldCoordinates, ZeroPoint
 
 pytestmark = [pytest.mark.real, pytest.mark.night, pytest.mark.django_db]
 FRAMES = {"g": ("fpC-004192-g4-0300", "fpC-006377-g4-0399"), "r": ("fpC-004192-r4-0300", "fpC-006377-r4-0399")}
+
+
+def residuals(world: WorldCoordinates) -> tuple[float, float]:
+    """Robust rms along ra and dec, arcsec, of stars of S/N > 50 against the excerpt, where no fit left them out."""
+    table, stars = world.sources.table, CatalogExcerpt.objects.get().table
+    good = (table["snr"] > 50) & ~table["is_saturated"] & ~table["is_masked"] & table["is_star"]
+    ra, dec = world.wcs.all_pix2world(table["x"][good], table["y"][good], 0)
+    xi, eta = tangent_plane(stars["ra"], stars["dec"], ra.mean(), dec.mean())
+    here = np.c_[tangent_plane(ra, dec, ra.mean(), dec.mean())]
+    distance, nearest = cKDTree(np.c_[xi, eta]).query(here)
+    matched = distance < 1
+    assert matched.sum() >= 20
+    away = (here - np.c_[xi, eta][nearest])[matched]
+    return mad_std(away[:, 0]), mad_std(away[:, 1])
 
 
 @pytest.mark.parametrize("band", FRAMES)
@@ -31,6 +48,7 @@ def test_two_epochs_give_few_and_trustworthy_candidates(band, real_data, tmp_pat
         world = solution.world_coordinates
         assert np.hypot(world.rms_ra, world.rms_dec) / np.sqrt(2) <= 0.05
         assert world.n_matches >= 40
+        assert max(residuals(world)) <= 0.025
         assert solution.scatter <= 0.03
         image = solution.image  # the survey calibrated in photometric nights: FLUX20 holds to a tenth of a magnitude
         assert image.telescope == "SDSS 2.5m"

@@ -10,7 +10,10 @@ import pytest
 from astropy.wcs import WCS
 from django.core.management import CommandError, call_command
 
+from processing.algorithms.distortion import displacements, with_distortion
 from processing.algorithms.sky import from_tangent_plane
+from processing.errors import BadInput
+from processing.instruments.distortion_tables import distortion_in_use, header_with_distortion
 from processing.instruments.focal_plane import focal_plane, rough_wcs
 from processing.instruments.section_tables import own_path
 from products.models import ScienceImage, SourceList, WorldCoordinates
@@ -119,3 +122,58 @@ def test_an_archive_without_solutions_says_what_to_do():
     factories.exposure()
     with pytest.raises(CommandError, match="through-step astrocal"):
         run()
+
+
+def distorted(rows: list[WorldCoordinates], section: str, polynomial: dict) -> None:
+    """Give a solution of a section many stars and a distortion."""
+    row = next(one for one in rows if one.sources.image.section == section)
+    header = with_distortion(row.wcs, polynomial, SHAPE)
+    row.header, row.order, row.n_matches = header.tostring(sep="\n", padding=False), 3, 400
+    row.save()
+
+
+def test_the_distortion_on_which_solutions_agree_is_learnt_and_raw_headers_know_of_it(solved):
+    truth = {
+        (2, 0): (3e-7, 0.0),
+        (1, 1): (0.0, -2e-7),
+        (0, 2): (1e-7, 1e-7),
+        (3, 0): (2e-10, 0.0),
+        (0, 3): (0.0, 2e-10),
+    }
+    wrong = {(2, 0): (-9e-7, 5e-7)}
+    extra = [solved_exposure(f"x{k}", (5.0 * k, 0.0)) for k in range(2)]
+    for k, rows in enumerate([*solved, *extra]):
+        distorted(rows, "NE_A", wrong if k == 1 else truth)
+    said = run("--write-distortion")
+    cells = next(line for line in said.splitlines() if "NE_A" in line and line.count("│") == 6).split()
+    assert cells[3] == "5" and cells[5] == "1"  # one of five is left out
+    assert "distortion of 1 CCDs written" in said
+    learnt = distortion_in_use("ls4", "NE_A")
+    assert np.abs(displacements(learnt, SHAPE) - displacements(truth, SHAPE)).max() < 0.01
+    header = rough_wcs(focal_plane("ls4")["NE_A"], 10.0, -20.0, SHAPE)
+    known = header_with_distortion(header, "ls4", "NE_A", SHAPE)
+    assert known["CTYPE1"] == "RA---TAN-SIP"
+    assert WCS(known).all_pix2world([[1023.5, 2047.5]], 0) == pytest.approx(
+        WCS(header).all_pix2world([[1023.5, 2047.5]], 0)
+    )
+    assert header_with_distortion(header, "ls4", "NE_B", SHAPE) is header
+    assert "learnt from 5 exposures under the tag current" in own_path("ls4", "distortion").read_text()
+
+
+def test_solutions_of_few_stars_or_without_distortion_teach_none(solved):
+    with pytest.raises(CommandError, match="no solution of many stars"):
+        run("--write-distortion")
+    assert not own_path("ls4", "distortion").exists()
+
+
+@pytest.mark.parametrize("row", ["NE_A,1,0,0.1,0.1", "NE_A,2,0,nan,0.1", "NE_A,9,0,0.1,0.1"])
+def test_a_table_of_distortion_that_cannot_be_used_is_refused_with_its_row(row):
+    path = own_path("ls4", "distortion")
+    path.parent.mkdir(parents=True)
+    columns = "\n".join(
+        f"# - {{name: {name}, datatype: {kind}}}"
+        for name, kind in zip(("section", "i", "j", "a", "b"), ("string", "int64", "int64", "float64", "float64"))
+    )
+    path.write_text(f"# %ECSV 1.0\n# ---\n# delimiter: ','\n# datatype:\n{columns}\nsection,i,j,a,b\n{row}\n")
+    with pytest.raises(BadInput, match="row 1"):
+        distortion_in_use("ls4", "NE_A")

@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.lib import recfunctions as rfn
 from scipy.spatial import cKDTree
 
+from processing.algorithms.horizon import Site, altitude
 from processing.algorithms.psf_model import PSFModel
 from processing.algorithms.simulation_render import inside, sources
 from processing.errors import BadPixels, EmptyCatalog, NoSolution, NotEnoughStars, StepError
@@ -135,6 +137,50 @@ def test_only_stars_of_the_catalogue_count_for_astrometry(ccd):
     catalog = ccd.catalog(ccd.late.mjd)
     stars = replace(catalog, table=catalog.table[catalog.table["is_star"]])
     assert astrocal(ccd, stars).header == astrocal(ccd, catalog).header
+
+
+def test_where_all_sources_are_saturated_or_too_faint_there_is_no_solution_and_it_says_so(ccd):
+    table = ccd.new["sources"].table.copy()
+    table["is_saturated"] = True
+    with pytest.raises(
+        NoSolution, match=rf"0 detections of {len(table)} are usable, .*{len(table)} saturated"
+    ) as caught:
+        astrocal(ccd, ccd.catalog(ccd.late.mjd), sources=row_like(ccd.new["sources"], table=table))
+    assert caught.value.details == {**caught.value.details, "detections": 0, "sources": len(table)}
+    with pytest.raises(NoSolution, match="fainter than S/N 1e"):
+        astrocal(ccd, ccd.catalog(ccd.late.mjd), AstroCal(min_snr=1e6))
+
+
+def test_a_solution_says_in_its_cards_how_far_it_can_be_trusted(ccd):
+    cards = ccd.new["world_coordinates"].wcs_header
+    assert cards["ASTKIND"] in ("polynomial", "radial")
+    assert 0 < cards["ASTERR"] < cards["ASTMAXER"] < 0.3
+    assert "ASTDCR" not in cards  # nobody knows where the demo telescope stands
+
+
+def test_refraction_by_colour_is_fitted_low_in_the_sky(ccd, monkeypatch):
+    """In an image in which there is none, within its error."""
+    image = ccd.new["image"]
+    sites = [Site(0.0, float(longitude), 0.0) for longitude in range(-180, 180, 10)]
+    low = next(site for site in sites if 30 < altitude(image.ra, image.dec, image.mjd_middle, site) < 45)
+    high = max(sites, key=lambda site: altitude(image.ra, image.dec, image.mjd_middle, site))
+    monkeypatch.setattr(Demo, "site", low)
+    found = astrocal(ccd, ccd.catalog(ccd.late.mjd)).wcs_header
+    assert 0 < found["ASTDCRER"] < 0.1
+    assert abs(found["ASTDCR"]) < 5 * found["ASTDCRER"]
+    monkeypatch.setattr(Demo, "site", high)
+    assert "ASTDCR" not in astrocal(ccd, ccd.catalog(ccd.late.mjd), AstroCal(refraction_airmass=3.0)).wcs_header
+
+
+def test_stars_that_gaia_doubts_and_duplicates_are_left_out(ccd):
+    catalog = ccd.catalog(ccd.late.mjd)
+    table = rfn.append_fields(
+        catalog.table, ["ruwe", "is_duplicate"],
+        [np.where(np.arange(len(catalog.table)) % 4 == 0, 3.0, np.nan), np.arange(len(catalog.table)) % 4 == 1],
+        usemask=False,
+    )  # fmt: skip
+    whole, half = (astrocal(ccd, replace(catalog, table=one)).n_matches for one in (catalog.table, table))
+    assert 0.3 * whole < half < 0.7 * whole
 
 
 def test_the_zero_point_is_that_of_the_night(ccd):

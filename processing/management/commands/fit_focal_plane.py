@@ -12,12 +12,14 @@ from rich.console import Console
 from rich.table import Table
 
 from processing import config
+from processing.errors import BadInput
 from processing.instruments.base import Instrument
+from processing.instruments.distortion_tables import LearntDistortion, write_distortions
 from processing.instruments.focal_plane import Place, focal_plane, places_in, sources_in, write_places
 from processing.instruments.focal_plane_fit import FocalPlaneFit, fit_focal_plane
 from processing.instruments.section_tables import own_path
 from processing.management.step_command import EngineCommand, ingested_exposure
-from processing.solved_ccds import solved_ccds
+from processing.solved_ccds import learnt_distortions, solved_ccds
 from products.selectors.tags import DEFAULT
 
 SHOWN_ERRORS = 20  # exposures
@@ -29,6 +31,7 @@ class Command(EngineCommand):
   manage.py process_exposure night/*.fits.fz --instrument ls4 --through-step astrocal
   manage.py fit_focal_plane --instrument ls4                 look at the fit
   manage.py fit_focal_plane --instrument ls4 --write         use it from now on, for exposures that are read then
+  manage.py fit_focal_plane --instrument ls4 --write-distortion    learn the distortion of each CCD too
 
 The pointing error of each exposure is fitted with them; their median is taken for the truth. Solutions far from the
 others have no say. Exposures are names or ids; without one, all that have solutions under the tag are taken. What is
@@ -44,6 +47,14 @@ written goes before the table that comes with the code, CCD by CCD; CCDs without
             const="",
             metavar="FILE",
             help="Write the table; without a name, where the instrument reads it: instruments/ in the data folder.",
+        )
+
+        parser.add_argument(
+            "--write-distortion",
+            nargs="?",
+            const="",
+            metavar="FILE",
+            help="Learn the distortion of each CCD too and write it; without a name, where it is read (see --write).",
         )
 
     def work(self, options: dict[str, Any]) -> None:
@@ -62,6 +73,16 @@ written goes before the table that comes with the code, CCD by CCD; CCDs without
             source = f"fitted to {len(fit.pointing)} exposures under the tag {tag}, {datetime.date.today()}"
             _write(path, instrument, fit, source)
             self.stdout.write(f"{len(fit.places)} places written to {path}")
+        if options["write_distortion"] is not None:
+            learnt = learnt_distortions(instrument, exposures, tag)
+            if not learnt:
+                raise BadInput(what="distortion", reason=f"no solution of many stars under the tag {tag} has one")
+            console.print(_distortions(learnt))
+            text = options["write_distortion"]
+            path = Path(text) if text else own_path(instrument, "distortion")
+            source = f"learnt from {len(fit.pointing)} exposures under the tag {tag}, {datetime.date.today()}"
+            write_distortions(path, instrument, learnt, source)
+            self.stdout.write(f"distortion of {len(learnt)} CCDs written to {path}")
 
 
 def _write(path: Path, instrument: str, fit: FocalPlaneFit, source: str) -> None:
@@ -88,6 +109,18 @@ def _places(fit: FocalPlaneFit, before: dict[str, Place]) -> Table:
         numbers = (f"{at.xi:.5f}", f"{at.eta:.5f}", f"{at.rotation:.4f}", f"{at.scale:.5f}")
         rms = f"{found.rms:.2f}" if found.count - found.rejected > 1 else "–"
         table.add_row(name, str(found.count), str(found.rejected), *numbers, rms, moved)
+    return table
+
+
+def _distortions(learnt: dict[str, LearntDistortion]) -> Table:
+    """What was learnt of the distortion of each CCD."""
+    table = Table(title=f"Distortion of {len(learnt)} CCDs")
+    table.add_column("CCD")
+    for title in ("solutions", "left out", "largest (px)", "scatter (px)"):
+        table.add_column(title, justify="right")
+    for name, one in sorted(learnt.items()):
+        scatter = "–" if np.isnan(one.scatter) else f"{one.scatter:.3f}"
+        table.add_row(name, str(one.count), str(one.rejected), f"{one.largest:.2f}", scatter)
     return table
 
 
