@@ -125,10 +125,8 @@ def one_catalog(
     (cover, *_), best = max(ranked, key=lambda one: one[0], default=((0.0,), []))
     if cover <= min_cover:
         return []
-    deepest: dict[object, CatalogExcerpt] = {}
-    for row in sorted(best, key=lambda row: np.inf if row.limit is None else row.limit):
-        deepest[(row.order, row.cell) if row.order is not None else row.pk] = row
-    return [row for row in best if row in deepest.values()]
+    deepest = {(row.order, row.cell): row for row in sorted(best, key=lambda row: row.limit or 0.0)}
+    return [row for row in best if row.limit is None or row is deepest[row.order, row.cell]]  # tables add up
 
 
 def _cells(field: Field, source: StarCatalogSource, faintest: float, min_cover: float) -> list[CatalogExcerpt]:

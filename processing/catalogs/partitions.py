@@ -72,7 +72,7 @@ class Partitions:
 
     def _near(self, name: str, ra: float, dec: float, radius: float) -> Iterator[np.ndarray]:
         if not self._is_remote:
-            yield from _within(Path(self.address) / name, ra, dec, radius)
+            yield from _within(Path(self.address).expanduser() / name, ra, dec, radius)
             return
         with tempfile.TemporaryDirectory(prefix="seechange-catalog-") as folder:
             yield from _within(self._download(name, Path(folder)), ra, dec, radius)

@@ -61,6 +61,8 @@ class CatalogServer:
     trouble: list[str | int] = field(default_factory=list)  # for the next requests, in order; "" for none
     always: str | int = ""  # for all requests
     slow: float = 0.0  # s before each answer
+    fails_jobs: bool = False
+    patience_of_jobs: int = 1  # looks at a job before it is done
     asked: list[str] = field(default_factory=list)  # queries, cones and files
     deleted: list[str] = field(default_factory=list)
     jobs: dict[str, dict] = field(default_factory=dict)
@@ -154,8 +156,8 @@ class Handler(BaseHTTPRequestHandler):
             return self._send(job["content"])
         if job["phase"] == "EXECUTING":
             job["looks"] += 1
-            if job["looks"] > 1:
-                job["phase"] = "ERROR" if job["content"] == FAILED else "COMPLETED"
+            if job["looks"] > self.archive.patience_of_jobs:
+                job["phase"] = "ERROR" if self.archive.fails_jobs else "COMPLETED"
         url = f"{self.archive.address}{path}"
         error = ERROR if job["phase"] == "ERROR" else ""
         return self._send(JOB.format(id=name, phase=job["phase"], url=url, error=error).encode())
@@ -174,7 +176,7 @@ class Handler(BaseHTTPRequestHandler):
         elif what == "page":
             self._send(b"<html><body>Please log in</body></html>")
         elif what == "silence":
-            time.sleep(1.5)
+            time.sleep(6)
             self.close_connection = True
         elif what in ("break off", "break off unsaid"):
             content = votable(self.archive.stars)
@@ -184,6 +186,15 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
             self.end_headers()
             self.wfile.write(content[: len(content) // 2])
+            self.close_connection = True
+        elif what == "drip":
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                for _ in range(200):
+                    self.wfile.write(b" ")
+                    time.sleep(0.02)
             self.close_connection = True
         else:
             self._send(b"sorry", int(what))

@@ -13,7 +13,7 @@ from processing.errors import BadInput, CatalogAway, CatalogCut, is_passing
 from products.sky import cell_circle, cells, separation
 from tests.catalogs.catalog_server import FIELD, CatalogServer, gaia_sky, serving
 
-QUICK = {"attempts": 3, "timeout": 1.0, "pause": 0.01, "is_queued": False}
+QUICK = {"attempts": 3, "timeout": 30.0, "pause": 0.01, "is_queued": False}
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,8 @@ def test_an_answer_that_is_lost_is_asked_for_again(archive, sky, service, troubl
     gaia(archive).fetch(*FIELD, 0.01, 20.0)  # it knows the columns now
     archive.asked.clear()
     archive.trouble += trouble
-    stars = gaia(archive, service=service, timeout=0.3).fetch(*FIELD, 0.4, 99.0)
+    timeout = 2.0 if trouble == ["silence"] else 30.0
+    stars = gaia(archive, service=service, timeout=timeout).fetch(*FIELD, 0.4, 99.0)
     assert sorted(stars["source_id"]) == sorted(near(sky, *FIELD, 0.4)["source_id"])
     assert len(archive.cones) == 1 + len(trouble)
 
@@ -96,9 +97,28 @@ def test_an_answer_that_is_lost_is_asked_for_again(archive, sky, service, troubl
 def test_an_archive_that_stays_away_is_an_error_that_may_pass(archive, queued, trouble):
     archive.always = trouble
     with pytest.raises(CatalogAway, match=r"does not answer \(3 attempts\).*import a catalogue") as caught:
-        gaia(archive, is_queued=queued, timeout=0.2).fetch(*FIELD, 0.4, 20.0)
+        gaia(archive, is_queued=queued, timeout=0.5).fetch(*FIELD, 0.4, 20.0)
     assert len(archive.asked) == 3
     assert is_passing(type(caught.value).__name__)
+
+
+def test_a_byte_now_and_then_or_a_job_without_end_is_no_answer(archive, monkeypatch):
+    gaia(archive).fetch(*FIELD, 0.01, 20.0)  # it knows the columns now
+    archive.always = "drip"
+    monkeypatch.setattr(services, "_LONGEST", 0.1)
+    with pytest.raises(CatalogAway, match=r"its answer is not whole after 0\.5 s"):
+        gaia(archive, timeout=5, attempts=1).fetch(*FIELD, 0.4, 20.0)
+    archive.always, archive.patience_of_jobs = "", 10**9
+    with pytest.raises(CatalogAway, match=r"its job is executing after 0\.5 s"):
+        gaia(archive, is_queued=True, timeout=5, attempts=1).fetch(*FIELD, 0.4, 20.0)
+
+
+def test_a_job_that_fails_tells_why(archive):
+    service = gaia(archive, is_queued=True)
+    service.fetch(*FIELD, 0.01, 20.0)
+    archive.fails_jobs = True
+    with pytest.raises(CatalogAway, match=r"refuses to answer.*no such table"):
+        service.fetch(*FIELD, 0.4, 20.0)
 
 
 def test_nobody_at_the_address_is_an_archive_that_is_away():

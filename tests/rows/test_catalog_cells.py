@@ -60,7 +60,7 @@ def archive(stars):
 
 
 def gaia(archive: CatalogServer, **parameters) -> Gaia:
-    quick = {"attempts": 2, "timeout": 1.0, "pause": 0.0, "is_queued": False}
+    quick = {"attempts": 2, "timeout": 30.0, "pause": 0.0, "is_queued": False}
     return Gaia(**{"url": f"{archive.address}/tap", **quick, **parameters})
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from astropy.table import Table
 
+from processing import star_catalogs
 from processing.catalogs.base import star_table
 from processing.catalogs.gaia import Gaia
 from processing.datastore import DataStore
 from processing.providers import star_catalog
-from processing.star_catalogs import keep_excerpt
+from processing.star_catalogs import import_tables, keep_excerpt
 from processing.steps.astrocal import AstroCal
-from products.models import ScienceImage
+from products.models import CatalogExcerpt, ScienceImage
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -67,3 +69,15 @@ def test_positions_of_two_epochs_are_not_mixed(image):
     keep_excerpt(second, "survey", 2016.0)
     found = star_catalog(DataStore(image, section=image.section), AstroCal())
     assert len(found.table) == len(first)
+
+
+def test_tables_of_one_catalogue_that_were_imported_one_after_the_other_add_up(image, tmp_path, monkeypatch):
+    """Also in a cell that two of them share."""
+    monkeypatch.setattr(star_catalogs, "ONE_PIECE", 3)
+    stars = stars_on(image)
+    for number, part in enumerate((stars[:13], stars[12:])):  # one star is in both
+        Table(part).write(tmp_path / f"{number}.fits")
+        import_tables([tmp_path / f"{number}.fits"], "survey", 2016.0)
+    assert CatalogExcerpt.objects.count() == 2 and len(set(CatalogExcerpt.objects.values_list("cell"))) == 1
+    found = star_catalog(DataStore(image, section=image.section), AstroCal())
+    assert len(found.table) == len(stars) and len(found.excerpts) == 2
