@@ -19,6 +19,7 @@ from processing.parameters import Parameters, param
 _CLIP = 3.5  # σ
 _FEWEST_PIXELS = 64  # unmasked pixels that a mesh needs whatever its size
 _MESH_ROUNDS, _MESH_CLIP = 10, 2.5
+_OFFSET_ROUNDS = 2
 _LEAST_PAIRS = 2000  # pixels of empty sky below which differences do not give the noise
 
 
@@ -81,23 +82,34 @@ def estimate_background(data: np.ndarray, mask: np.ndarray, parameters: Backgrou
     _refuse_flat(rms, first.globalrms)
     if parameters.model == "polynomial":
         level = _polynomial(data, mask, parameters, first.globalrms)
-    residual = data - level
-    objects = object_mask(residual, rms, mask, parameters.object_threshold, parameters.grow)
-    covered = np.count_nonzero(objects & ~mask) / np.count_nonzero(~mask)
-    if covered <= parameters.crowded:
+    objects, covered = _objects(data - level, rms, mask, parameters)
+    is_crowded = covered > parameters.crowded
+    if is_crowded:  # the mode of all pixels has faint stars in it; what is left empty has fewer
+        for _ in range(_OFFSET_ROUNDS):
+            level = level + np.float32(_left(data - level, rms, mask | objects)) * rms
+            objects, covered = _objects(data - level, rms, mask, parameters)
+    else:
         level, rms = _second_pass(data, mask | objects, parameters, first.globalrms)
-        residual = data - level
     empty = mask | objects
     if empty.size - np.count_nonzero(empty) < _LEAST_PAIRS:
         empty = mask
+    residual = data - level
     scale = difference_noise(residual, empty, unit=rms)
-    if np.isfinite(scale) and covered <= parameters.crowded:
-        rms *= np.float32(scale)
-    elif np.isfinite(scale):  # the spread of sep contains faint stars; differences contain fewer
-        rms *= np.float32(min(scale, 1.0))
-    sample = (residual[::4] / rms[::4])[~empty[::4]]
-    left = float(clipped_mean(sample, sigma=3.0)) if sample.size else 0.0
-    return BackgroundMap(level, rms, float(covered), left)
+    if np.isfinite(scale):  # in a crowd the spread of sep contains faint stars; differences contain fewer
+        rms *= np.float32(min(scale, 1.0) if is_crowded else scale)
+    return BackgroundMap(level, rms, covered, _left(residual, rms, mask | objects))
+
+
+def _objects(residual, rms, mask, parameters):
+    """The mask of objects (ny, nx) bool, and the part of the unmasked pixels that they cover."""
+    objects = object_mask(residual, rms, mask, parameters.object_threshold, parameters.grow)
+    return objects, float(np.count_nonzero(objects & ~mask) / np.count_nonzero(~mask))
+
+
+def _left(residual, rms, covered):
+    """Clipped mean of the pixels that nothing covers, in units of the noise; 0 where they are too few to tell."""
+    sample = (residual[::2] / rms[::2])[~covered[::2]]
+    return float(clipped_mean(sample, sigma=3.0)) if sample.size >= _FEWEST_PIXELS else 0.0
 
 
 def smooth_level(data: np.ndarray, mask: np.ndarray, box: int, noise: float) -> np.ndarray:
@@ -141,7 +153,7 @@ def _second_pass(data, mask, parameters, noise):
 def _polynomial(data, mask, parameters, noise):
     """Polynomial through the meshes, without those that are far above it: (ny, nx) float32."""
     order, shape = parameters.order, data.shape
-    box = max(8, min(parameters.box, min(shape) // (order + 3)))
+    box = max(8, min(parameters.box, min(shape) // (2 * order + 6)))  # several times more meshes than coefficients
     edges, means, _, usable = _meshes(data, mask, parameters.model_copy(update={"box": box}), noise)
     rows, columns = (2 * (edge[1:] + edge[:-1] - 1) / 2 / max(edge[-1] - 1, 1) - 1 for edge in edges)
     v, u = (part[usable] for part in np.meshgrid(rows, columns, indexing="ij"))

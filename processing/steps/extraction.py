@@ -46,7 +46,7 @@ class ExtractionParameters(Parameters):
     )
     max_psf_chi2: float = param(10.0, gt=0, help="With a larger median χ² of its stars the PSF is marked as bad.")
     min_empty: float = param(
-        0.05, ge=0, le=1, help="With a smaller part of the image free of objects the sky is marked as bad."
+        0.08, ge=0, le=1, help="With a smaller part of the image free of objects the sky is marked as bad."
     )
     max_sky_residual: float = param(
         0.2,
