@@ -167,7 +167,7 @@ def _without_ripples(sources, segmentation, filtered, fwhm, noise):
     places = np.stack([sources["x"], sources["y"]], axis=1)
     _, nearest = cKDTree(places[kept]).query(places)
     number = np.where(kept, np.cumsum(kept), nearest + 1)
-    return sources[kept], np.concatenate([[0], number]).astype(np.int32)[segmentation]
+    return sources[kept], np.concatenate([[0], number]).astype(np.int32).take(segmentation)
 
 
 def least_area(parameters: DetectionParameters, fwhm: float) -> int:

@@ -12,12 +12,13 @@ from processing.algorithms.extraction import Sources
 from processing.algorithms.psf_model import MARGIN, PSFModel, PSFParameters, moffat_model, nodes, terms
 from processing.algorithms.psf_photometry import fit_stars
 from processing.algorithms.shapes import FWHM_PER_SIGMA, adaptive_moments
-from processing.algorithms.statistics import clipped_mean, mad_std, masked_median
+from processing.algorithms.statistics import clipped_mean, mad_std
 from processing.errors import NotEnoughStars
 
 _FEWEST = 5
-_CAP = 1000.0
+_CAP = 1000.0  # S/N that a star weighs at most
 _WINGS_FROM = 1.5  # FWHM
+_OUTLIER = 5.0  # robust σ of what the stars show at a node
 
 
 @dataclass(frozen=True)
@@ -154,16 +155,17 @@ def _consistent(cut: _Stars, model: PSFModel, found: np.ndarray, p: PSFParameter
 
 def _improved(model: PSFModel, cut: _Stars, found: np.ndarray, used: np.ndarray) -> PSFModel:
     """The model plus the smoothed, robustly averaged residuals of the stars."""
+    from processing.algorithms.psf_kernels import without_outliers
+
     u = nodes(model.half_size)
     residual, weight = _residuals(model, cut, found, used, u)
     x, y = found["x"][used], found["y"][used]
     design = terms(x, y, model.shape, model.order)
     snr = np.minimum(found["flux"][used] / np.maximum(found["flux_err"][used], 1e-9), _CAP)
     weight = weight * snr[:, None] ** 2
-    centred = residual - masked_median(residual, np.ones(residual.shape, bool), axis=0)
-    weight = _without_outliers(centred, weight)
+    weight = without_outliers(residual, weight, True, _OUTLIER)
     change = _solve(design, residual, weight)
-    weight = _without_outliers(residual - design @ change, weight)
+    weight = without_outliers(residual - design @ change, weight, False, _OUTLIER)
     change = _solve(design, residual, weight)
     flat = _solve(design[:, :1], residual, weight)[0]
     m = len(u)
@@ -242,13 +244,6 @@ def _taps(position: np.ndarray, size: int) -> np.ndarray:
     for shift, value in zip((-1, 0, 1, 2), values):
         matrices[n, m, np.clip(base + shift, 0, size - 1)] += value  # at the edges the last one counts again
     return matrices
-
-
-def _without_outliers(residual: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Weights with those residuals put to 0 that lie more than 5 robust σ of their node from it."""
-    pull = np.abs(residual) * np.sqrt(weight)
-    typical = 1.4826 * masked_median(pull, weight > 0, axis=0)
-    return np.where(pull <= 5 * typical, weight, 0)
 
 
 def _solve(design: np.ndarray, residual: np.ndarray, weight: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from processing.algorithms.psf_kernels import combine, sample
+from processing.algorithms.psf_kernels import combine, sample_values
 
 _REACH = 4.0  # σ: half size of the window
 
@@ -81,15 +81,15 @@ def spread(data, variance, mask, psf, wide, step, terms, norms, places, radius):
     ny, nx = data.shape
     half = int(np.ceil(radius)) + 1
     size = 2 * half + 1
-    star, disc, unused = np.zeros((size, size)), np.zeros((size, size)), np.zeros((2, size, size))
+    star, disc = np.zeros((size, size)), np.zeros((size, size))
     reach = step * half + step + 3
     found = np.zeros((places.shape[0], 2))
     for k in range(places.shape[0]):
         x, y = places[k]
         px, py = int(np.floor(x + 0.5)), int(np.floor(y + 0.5))
         dx, dy = x - px, y - py
-        sample(combine(psf, terms[k], reach), step, dx, dy, half, radius, star, unused[0], unused[1])
-        sample(combine(wide, terms[k], reach), step, dx, dy, half, radius, disc, unused[0], unused[1])
+        sample_values(combine(psf, terms[k], reach), step, dx, dy, half, radius, star)
+        sample_values(combine(wide, terms[k], reach), step, dx, dy, half, radius, disc)
         seen_disc = seen_star = both = stars = discs = 0.0
         for j in range(max(0, half - py), min(size, ny + half - py)):
             for i in range(max(0, half - px), min(size, nx + half - px)):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import maximum_filter
 from scipy.spatial import cKDTree
+from scipy.stats import rankdata
 
 from processing.algorithms.detection import moffat_kernel, significance
 from processing.algorithms.masks import grow
@@ -18,6 +19,7 @@ from tests.benchmarks._calibration_fields import CalibrationField
 
 _GRID = 12  # points a side
 _MATCH = 1.0  # FWHM
+_EDGE = 20  # px, of the outermost places at which the PSF is compared
 _NO_LIGHT = 1.5  # S/N without noise below which a source is of noise
 
 
@@ -62,8 +64,8 @@ def _of_psf(field: CalibrationField, psf: Any) -> dict[str, float]:
     model = PSFModel.from_planes(psf.planes, psf.model_header)
     ny, nx = field.camera.shape
     flux, shift, width = [], [], []
-    for x in np.linspace(70, nx - 71, 7):
-        for y in np.linspace(70, ny - 71, 9):
+    for x in np.linspace(_EDGE, nx - 1 - _EDGE, 7):
+        for y in np.linspace(_EDGE, ny - 1 - _EDGE, 9):
             true = _true_stamp(field, round(x), round(y), model.half_size)
             made = model.stamp(round(x), round(y)).astype(float)
             flux.append(np.sum(made * true) / np.sum(made**2) - 1)
@@ -126,7 +128,26 @@ def _of_sources(field: CalibrationField, table: np.ndarray) -> dict[str, float]:
         "PSF photometry of S/N > 125: bias, %": 100 * (float(np.median(ratio[good])) - 1),
         "PSF photometry of S/N > 125: excess scatter, %": 100
         * float(np.sqrt(max(mad_std(ratio[good]) ** 2 - np.median(errors[good]) ** 2, 0))),
+        **_of_shapes(truth, table, nearest, seen & (truth["mag"] < limit - 0.5)),
         "positions of S/N > 125: median error, px": float(np.median(moved)),
+    }
+
+
+def _of_shapes(truth: np.ndarray, table: np.ndarray, nearest: np.ndarray, chosen: np.ndarray) -> dict[str, float]:
+    """How well the probability of a star separates stars from galaxies; of what shares a source the brightest counts."""
+    rows = np.flatnonzero(chosen & np.isin(truth["kind"], ["star", "galaxy"]))
+    rows = rows[np.argsort(truth["mag"][rows], kind="stable")]
+    _, first = np.unique(nearest[rows], return_index=True)
+    rows = rows[first]
+    is_star, probability = truth["kind"][rows] == "star", table["p_star"][nearest[rows]].astype(float)
+    ranks, stars = rankdata(probability), np.count_nonzero(is_star)
+    galaxies = len(rows) - stars
+    said = probability > 0.5
+    return {
+        "stars and galaxies: area under the curve": (ranks[is_star].sum() - stars * (stars + 1) / 2)
+        / (stars * galaxies),
+        "stars: completeness, %": 100 * float(said[is_star].mean()),
+        "stars: purity, %": 100 * float(is_star[said].mean()),
     }
 
 
