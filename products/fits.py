@@ -12,6 +12,7 @@ from astropy.io import fits
 DITHER_SEED = 5  # any fixed value: it makes files reproducible
 TILE_ROWS = 64  # half the time of tiles of one row
 INVERTED = "INVERTED"
+LARGEST_ERROR = "MAXERROR"
 
 
 def image_hdu(
@@ -21,7 +22,8 @@ def image_hdu(
 
     `compression` of floats is "noise" (steps of 1/16 of the noise of a pixel), "inverse" (the same, of 1/value: what is
     noise in the image is noise in its variance), "smooth" (2^15 steps up to the largest value) or "none"; zeros stay
-    zeros. Integers are kept as they are. All by RICE in tiles of 64 rows.
+    zeros. Integers are kept as they are. All by RICE in tiles of 64 rows. The card MAXERROR of what is not exact is the
+    largest error of a value: half a step.
     """
     header = fits.Header() if cards is None else cards.copy()
     if unit:
@@ -35,6 +37,7 @@ def image_hdu(
     if data.dtype.kind != "f":
         return fits.CompImageHDU(data, header, name, compression_type="RICE_1", tile_shape=tiles)
     step = largest(data) / 2**15 if compression == "smooth" else noise_of(data) / 16
+    header[LARGEST_ERROR] = (step / 2, "largest error of a stored value, same unit")
     return fits.CompImageHDU(
         data,
         header,

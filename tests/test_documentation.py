@@ -26,6 +26,7 @@ from processing.simulators.base import Simulator
 from products import models
 from products.models import Badness
 from products.pixel_flags import PixelFlag
+from products.source_flags import SourceFlag
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "templates" / "docs"
@@ -270,7 +271,7 @@ def test_what_the_survey_named_can_be_found(name):
 
 def test_bits_are_described_with_their_values():
     page = TEXT[FOLDER / "data_model.md"]
-    for flag in PixelFlag:
+    for flag in (*PixelFlag, *SourceFlag):
         assert f"| `{flag.name}` | {int(flag)} |" in page
     rows = page.split("## Badness")[1].split("## Pixel flags")[0]
     for bit in Badness:

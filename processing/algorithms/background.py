@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import sep
+from numpy.polynomial.polynomial import polygrid2d
 from scipy import ndimage
 
 from processing.algorithms.masks import grow as grow_mask
-from processing.algorithms.statistics import difference_noise, truncation_factor
+from processing.algorithms.statistics import clipped_mean, difference_noise, truncation_factor
 from processing.errors import BadInput, BadPixels
 from processing.parameters import Parameters, param
 
 _CLIP = 3.5  # σ
 _FEWEST_PIXELS = 64  # unmasked pixels that a mesh needs whatever its size
+_MESH_ROUNDS, _MESH_CLIP = 10, 2.5
+_OFFSET_ROUNDS = 2
 _LEAST_PAIRS = 2000  # pixels of empty sky below which differences do not give the noise
 
 
@@ -32,6 +36,10 @@ class BackgroundParameters(Parameters):
     crowded: float = param(
         0.6, gt=0, le=1, help="Part of the image under objects above which the sky is the mode of all pixels."
     )
+    model: Literal["mesh", "polynomial"] = param(
+        "mesh", help="'polynomial' takes nebulae of any size for objects: for nebulous or small images."
+    )
+    order: int = param(2, ge=0, le=4, help="Of the polynomial of position.")
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,8 @@ class BackgroundMap:
 
     level: np.ndarray  # (ny, nx) float32, unit of the image
     rms: np.ndarray  # (ny, nx) float32, standard deviation of a pixel without sources
+    covered: float = 0.0  # part of the unmasked pixels under objects
+    residual: float = 0.0  # clipped mean of the others after subtraction, in units of the noise
 
     @cached_property
     def value(self) -> float:
@@ -70,21 +80,36 @@ def estimate_background(data: np.ndarray, mask: np.ndarray, parameters: Backgrou
     first = sep.Background(data, mask=mask, bw=box, bh=box, fw=parameters.filter_size, fh=parameters.filter_size)
     level, rms = first.back(dtype=np.float32), first.rms(dtype=np.float32)
     _refuse_flat(rms, first.globalrms)
-    residual = data - level
-    objects = object_mask(residual, rms, mask, parameters.object_threshold, parameters.grow)
-    covered = np.count_nonzero(objects & ~mask) / np.count_nonzero(~mask)
-    if covered <= parameters.crowded:
+    if parameters.model == "polynomial":
+        level = _polynomial(data, mask, parameters, first.globalrms)
+    objects, covered = _objects(data - level, rms, mask, parameters)
+    is_crowded = covered > parameters.crowded
+    if is_crowded:  # the mode of all pixels has faint stars in it; what is left empty has fewer
+        for _ in range(_OFFSET_ROUNDS):
+            level = level + np.float32(_left(data - level, rms, mask | objects)) * rms
+            objects, covered = _objects(data - level, rms, mask, parameters)
+    else:
         level, rms = _second_pass(data, mask | objects, parameters, first.globalrms)
-        residual = data - level
     empty = mask | objects
     if empty.size - np.count_nonzero(empty) < _LEAST_PAIRS:
         empty = mask
+    residual = data - level
     scale = difference_noise(residual, empty, unit=rms)
-    if np.isfinite(scale) and covered <= parameters.crowded:
-        rms *= np.float32(scale)
-    elif np.isfinite(scale):  # the spread of sep contains faint stars; differences contain fewer
-        rms *= np.float32(min(scale, 1.0))
-    return BackgroundMap(level, rms)
+    if np.isfinite(scale):  # in a crowd the spread of sep contains faint stars; differences contain fewer
+        rms *= np.float32(min(scale, 1.0) if is_crowded else scale)
+    return BackgroundMap(level, rms, covered, _left(residual, rms, mask | objects))
+
+
+def _objects(residual, rms, mask, parameters):
+    """The mask of objects (ny, nx) bool, and the part of the unmasked pixels that they cover."""
+    objects = object_mask(residual, rms, mask, parameters.object_threshold, parameters.grow)
+    return objects, float(np.count_nonzero(objects & ~mask) / np.count_nonzero(~mask))
+
+
+def _left(residual, rms, covered):
+    """Clipped mean of the pixels that nothing covers, in units of the noise; 0 where they are too few to tell."""
+    sample = (residual[::2] / rms[::2])[~covered[::2]]
+    return float(clipped_mean(sample, sigma=3.0)) if sample.size >= _FEWEST_PIXELS else 0.0
 
 
 def smooth_level(data: np.ndarray, mask: np.ndarray, box: int, noise: float) -> np.ndarray:
@@ -120,7 +145,42 @@ def _refuse_flat(rms: np.ndarray, typical: float) -> None:
 def _second_pass(data, mask, parameters, noise):
     edges, means, spreads, usable = _meshes(data, mask, parameters, noise)
     level, rms = (_spread_out(values, edges, usable, parameters.filter_size) for values in (means, spreads))
+    if parameters.model == "polynomial":
+        level = _polynomial(data, mask, parameters, noise)
     return level, np.maximum(rms, np.float32(0.1 * np.median(spreads[usable])), out=rms)
+
+
+def _polynomial(data, mask, parameters, noise):
+    """Polynomial through the meshes, without those that are far above it: (ny, nx) float32."""
+    order, shape = parameters.order, data.shape
+    box = max(8, min(parameters.box, min(shape) // (2 * order + 6)))  # several times more meshes than coefficients
+    edges, means, _, usable = _meshes(data, mask, parameters.model_copy(update={"box": box}), noise)
+    rows, columns = (2 * (edge[1:] + edge[:-1] - 1) / 2 / max(edge[-1] - 1, 1) - 1 for edge in edges)
+    v, u = (part[usable] for part in np.meshgrid(rows, columns, indexing="ij"))
+    powers = [(n - j, j) for n in range(order + 1) for j in range(n + 1)]
+    solution = _lower_fit(np.stack([u**i * v**j for i, j in powers], axis=1), means[usable], noise)
+    coefficients = np.zeros((order + 1, order + 1))
+    for (i, j), value in zip(powers, solution):
+        coefficients[j, i] = value
+    return polygrid2d(*(np.linspace(-1, 1, size) for size in shape), coefficients).astype(np.float32)
+
+
+def _lower_fit(design, values, noise):
+    """Least squares without the values that are far above: nebulae and haloes only ever add light."""
+    used = np.ones(len(values), bool)
+    for _ in range(_MESH_ROUNDS):
+        if used.sum() < 2 * design.shape[1]:
+            reason = f"{used.sum()} meshes for {design.shape[1]} coefficients; a lower order or the mesh is needed"
+            raise BadInput(what="polynomial background", reason=reason)
+        solution = np.linalg.lstsq(design[used], values[used], rcond=None)[0]
+        left = values - design @ solution
+        below = -left[used & (left < 0)]
+        spread = max(float(np.median(below)) / 0.6745 if below.size else 0.0, 1e-3 * noise)
+        kept = (left < _MESH_CLIP * spread) & (left > -2 * _MESH_CLIP * spread)
+        if np.array_equal(kept, used):
+            break
+        used = kept
+    return solution
 
 
 def _meshes(data, mask, parameters, noise):

@@ -19,12 +19,14 @@ _TILE = 256  # px: Fourier transforms of this size stay in the cache
 _SMALLEST_FWHM = 1.2  # px; what is narrower is a cosmic ray
 _ROUND = 0.3
 _ZERO_SUM_RADIUS = 1.2  # FWHM
+_RINGS, _RING_POINTS = (1.75, 2.25), 16  # FWHM; on each of them
+_LEAST_CONTRAST = 3.0  # σ of a peak above the light around it
 
 
 class DetectionParameters(Parameters):
     """How sources are found and which of them are taken for stars."""
 
-    threshold: float = param(4.0, gt=0, unit="sigma", help="Least significance of a pixel in the matched filter.")
+    threshold: float = param(4.4, gt=0, unit="sigma", help="Least significance of a pixel in the matched filter.")
     min_area: float = param(
         0.28, ge=0, unit="FWHM^2", help="Least area above the threshold; never less than two pixels."
     )
@@ -133,17 +135,44 @@ def find_sources(
         return _crowded_sources(data, background, mask, fwhm, parameters)
     sep.set_extract_pixstack(_PIXEL_STACK)
     options = {
-        "minarea": max(2, round(parameters.min_area * fwhm**2)),
+        "minarea": least_area(parameters, fwhm),
         "filter_kernel": None,
         "deblend_nthresh": parameters.deblend_levels,
         "segmentation_map": True,
+        "clean": False,  # it takes four real neighbours of bright stars for every one that is noise
     }
     try:
-        return sep.extract(filtered, parameters.threshold, deblend_cont=parameters.deblend_contrast, **options)
+        found = sep.extract(filtered, parameters.threshold, deblend_cont=parameters.deblend_contrast, **options)
     except Exception as error:  # sep raises nothing narrower
         if "deblend" not in str(error):
             raise
-        return sep.extract(filtered, parameters.threshold, deblend_cont=1.0, **options)
+        found = sep.extract(filtered, parameters.threshold, deblend_cont=1.0, **options)
+    return _without_ripples(*found, filtered, fwhm, background.noise)
+
+
+def _without_ripples(sources, segmentation, filtered, fwhm, noise):
+    """Leave out peaks that stand out of the light around them by no more than its noise: those of a galaxy's disc.
+
+    Their segments go to the nearest source that stays.
+    """
+    from processing.algorithms.source_kernels import ring_medians
+
+    around = ring_medians(filtered, sources["xpeak"], sources["ypeak"], fwhm * np.array(_RINGS), _RING_POINTS)
+    # From S/N of the filter to electrons per pixel of even light, which has noise of its own.
+    light = np.maximum(around, 0) * noise * np.sqrt(np.sum(moffat_kernel(fwhm) ** 2))
+    contrast = (filtered[sources["ypeak"], sources["xpeak"]] - around) / np.sqrt(1 + light / noise**2)
+    kept = contrast >= _LEAST_CONTRAST
+    if kept.all() or not kept.any():
+        return sources, segmentation
+    places = np.stack([sources["x"], sources["y"]], axis=1)
+    _, nearest = cKDTree(places[kept]).query(places)
+    number = np.where(kept, np.cumsum(kept), nearest + 1)
+    return sources[kept], np.concatenate([[0], number]).astype(np.int32).take(segmentation)
+
+
+def least_area(parameters: DetectionParameters, fwhm: float) -> int:
+    """Connected pixels above the threshold that make a source."""
+    return max(2, round(parameters.min_area * fwhm**2))
 
 
 def _crowded_sources(data, background, mask, fwhm, parameters):

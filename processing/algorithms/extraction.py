@@ -16,6 +16,9 @@ from processing.algorithms.star_selection import select_stars
 
 __all__ = ["DetectionParameters", "Sources", "extract_sources", "select_stars", "source_dtype"]
 
+_WINDOW_STEPS = 30
+_SUBPIXELS = 3  # per side, for half-light radii: good to 0.4 % at FWHM 4 px and to 1 % at 2 px
+
 
 @dataclass(frozen=True)
 class Sources:
@@ -99,7 +102,7 @@ def _measure(sources, found, signal, background, unusable):
     table["flux_aper"], table["flux_aper_err"] = aperture_fluxes(
         signal, x, y, sources.aperture_radii, rms=rms, mask=unusable
     )
-    radius, _ = sep.flux_radius(signal, x, y, np.full(x.shape, 2 * fwhm), 0.5, subpix=5)
+    radius, _ = sep.flux_radius(signal, x, y, np.full(x.shape, 2 * fwhm), 0.5, subpix=_SUBPIXELS)
     table["r50"] = np.nan_to_num(radius)
     shapes = adaptive_moments(
         signal,
@@ -123,13 +126,15 @@ def _measure(sources, found, signal, background, unusable):
 
 
 def _windowed_positions(signal, found, fwhm, unusable):
-    """sep's windowed positions; the barycentre stays where the window wandered off by more than one FWHM."""
-    sigma = fwhm / FWHM_PER_SIGMA
-    x, y, _ = sep.winpos(signal, found["x"], found["y"], sigma, mask=unusable)
+    """Centroids under a Gaussian; the barycentre stays where the window wandered off by more than one FWHM."""
+    from processing.algorithms.source_kernels import windowed_positions
+
+    first = [np.ascontiguousarray(found[name], float) for name in ("x", "y")]
+    x, y, settled = windowed_positions(signal, ~unusable, *first, fwhm / FWHM_PER_SIGMA, _WINDOW_STEPS).T
     ny, nx = signal.shape
-    good = np.isfinite(x) & np.isfinite(y) & (np.hypot(x - found["x"], y - found["y"]) < fwhm)
+    good = (settled > 0) & (np.hypot(x - first[0], y - first[1]) < fwhm)
     good &= (x >= 0) & (y >= 0) & (x <= nx - 1) & (y <= ny - 1)
-    x, y = np.where(good, x, found["x"]), np.where(good, y, found["y"])
+    x, y = np.where(good, x, first[0]), np.where(good, y, first[1])
     return np.clip(x, 0, nx - 1), np.clip(y, 0, ny - 1)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -11,11 +11,14 @@ from scipy.signal import savgol_filter
 from processing.algorithms.extraction import Sources
 from processing.algorithms.psf_model import MARGIN, PSFModel, PSFParameters, moffat_model, nodes, terms
 from processing.algorithms.psf_photometry import fit_stars
-from processing.algorithms.shapes import adaptive_moments
-from processing.algorithms.statistics import clipped_mean, mad_std, masked_median
+from processing.algorithms.shapes import FWHM_PER_SIGMA, adaptive_moments
+from processing.algorithms.statistics import clipped_mean, mad_std
 from processing.errors import NotEnoughStars
 
 _FEWEST = 5
+_CAP = 1000.0  # S/N that a star weighs at most
+_WINGS_FROM = 1.5  # FWHM
+_OUTLIER = 5.0  # robust σ of what the stars show at a node
 
 
 @dataclass(frozen=True)
@@ -152,38 +155,57 @@ def _consistent(cut: _Stars, model: PSFModel, found: np.ndarray, p: PSFParameter
 
 def _improved(model: PSFModel, cut: _Stars, found: np.ndarray, used: np.ndarray) -> PSFModel:
     """The model plus the smoothed, robustly averaged residuals of the stars."""
+    from processing.algorithms.psf_kernels import without_outliers
+
     u = nodes(model.half_size)
     residual, weight = _residuals(model, cut, found, used, u)
     x, y = found["x"][used], found["y"][used]
     design = terms(x, y, model.shape, model.order)
-    snr = np.minimum(found["flux"][used] / np.maximum(found["flux_err"][used], 1e-9), 1000.0)
+    snr = np.minimum(found["flux"][used] / np.maximum(found["flux_err"][used], 1e-9), _CAP)
     weight = weight * snr[:, None] ** 2
-    centred = residual - masked_median(residual, np.ones(residual.shape, bool), axis=0)
-    weight = _without_outliers(centred, weight)
+    weight = without_outliers(residual, weight, True, _OUTLIER)
     change = _solve(design, residual, weight)
-    weight = _without_outliers(residual - design @ change, weight)
+    weight = without_outliers(residual - design @ change, weight, False, _OUTLIER)
     change = _solve(design, residual, weight)
     flat = _solve(design[:, :1], residual, weight)[0]
     m = len(u)
     planes = change.reshape(-1, m, m)
     for axis in (1, 2):
         planes = savgol_filter(planes, 5, 3, axis=axis, mode="nearest")
-    blend = np.clip((np.hypot(u[:, None], u[None, :]) / model.fwhm - 1.5) / 0.75, 0, 1)
-    wing = ndimage.gaussian_filter(flat.reshape(m, m), 3.0, mode="nearest")
+    blend = np.clip((np.hypot(u[:, None], u[None, :]) / model.fwhm - _WINGS_FROM) / 0.75, 0, 1)
     planes = planes * (1 - blend)
-    planes[0] += blend * wing
-    better = PSFModel(
-        (model.planes + planes).astype(np.float32), model.order, model.shape, model.half_size, model.fwhm, 0, 0.0
-    )
-    return PSFModel(
-        (better.planes / better.plane_sums[0]).astype(np.float32),
-        model.order,
-        model.shape,
-        model.half_size,
-        model.fwhm,
-        0,
-        0.0,
-    )
+    planes[0] += blend * ndimage.gaussian_filter(flat.reshape(m, m), 3.0, mode="nearest")
+    planes = _centred(_with_wings(model.planes + planes, u, blend), u, model.fwhm)
+    better = replace(model, planes=planes.astype(np.float32), n_stars=0, chi2=0.0)
+    return replace(better, planes=(better.planes / better.plane_sums[0]).astype(np.float32))
+
+
+def _with_wings(planes: np.ndarray, u: np.ndarray, blend: np.ndarray) -> np.ndarray:
+    """Wings that are as wide as the core: one star is too faint there to tell how they change over the image.
+
+    A profile stretched by s is P(r/s)/s², whose change with ln s is −(2P + r·∇P); how much of it is in the core of a
+    plane is how much of it is put into its wings.
+    """
+    slope_y, slope_x = np.gradient(planes[0], u[1] - u[0])
+    stretched = -(2 * planes[0] + u[None, :] * slope_x + u[:, None] * slope_y)
+    core = blend == 0
+    share = planes[1:, core] @ stretched[core] / np.sum(stretched[core] ** 2)
+    found = planes.copy()
+    found[1:] = (1 - blend) * planes[1:] + share[:, None, None] * (blend * stretched)
+    return found
+
+
+def _centred(planes: np.ndarray, u: np.ndarray, fwhm: float) -> np.ndarray:
+    """The planes moved so that the windowed centroid is the middle at every position: the stars leave it free.
+
+    It is linear in the planes where the window stands still, so that every plane can have a first moment of 0.
+    """
+    window = np.exp(-0.5 * (u[:, None] ** 2 + u[None, :] ** 2) * (FWHM_PER_SIGMA / fwhm) ** 2)
+    for axis, distance in ((1, u[:, None]), (2, u[None, :])):
+        slope = np.gradient(planes[0], u[1] - u[0], axis=axis - 1)
+        moments = np.sum(planes * (window * distance), axis=(1, 2))
+        planes = planes - (moments / np.sum(slope * window * distance))[:, None, None] * slope
+    return planes
 
 
 def _residuals(
@@ -222,13 +244,6 @@ def _taps(position: np.ndarray, size: int) -> np.ndarray:
     for shift, value in zip((-1, 0, 1, 2), values):
         matrices[n, m, np.clip(base + shift, 0, size - 1)] += value  # at the edges the last one counts again
     return matrices
-
-
-def _without_outliers(residual: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Weights with those residuals put to 0 that lie more than 5 robust σ of their node from it."""
-    pull = np.abs(residual) * np.sqrt(weight)
-    typical = 1.4826 * masked_median(pull, weight > 0, axis=0)
-    return np.where(pull <= 5 * typical, weight, 0)
 
 
 def _solve(design: np.ndarray, residual: np.ndarray, weight: np.ndarray) -> np.ndarray:

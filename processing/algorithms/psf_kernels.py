@@ -10,6 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+_BLOCK = 64  # nodes
+_TELLING = 100  # stars, from the bright to the faint, that tell the median and the spread at a node
+
 
 @njit(cache=True)
 def spline_weights(t):
@@ -68,6 +71,30 @@ def sample(plane, step, dx, dy, half, radius, value, along_x, along_y):
             value[j + half, i + half] = v
             along_x[j + half, i + half] = -step * a
             along_y[j + half, i + half] = -step * b
+
+
+@njit(cache=True)
+def sample_values(plane, step, dx, dy, half, radius, value):
+    """As `sample` without the derivatives."""
+    middle = (plane.shape[0] - 1) // 2
+    sx, sy = -dx * step, -dy * step
+    ix, iy = int(np.floor(sx)), int(np.floor(sy))
+    wx, _ = spline_weights(sx - ix)
+    wy, _ = spline_weights(sy - iy)
+    size = plane.shape[0]
+    for j in range(-half, half + 1):
+        for i in range(-half, half + 1):
+            if (i - dx) * (i - dx) + (j - dy) * (j - dy) > radius * radius:
+                continue
+            row0, col0 = middle + j * step + iy - 1, middle + i * step + ix - 1
+            v = 0.0
+            if row0 >= 0 and col0 >= 0 and row0 + 3 < size and col0 + 3 < size:
+                for p in range(4):
+                    line = 0.0
+                    for q in range(4):
+                        line += wx[q] * plane[row0 + p, col0 + q]
+                    v += wy[p] * line
+            value[j + half, i + half] = v
 
 
 @njit(cache=True)
@@ -162,8 +189,39 @@ def stamps(planes, step, terms, norms, dx, dy, half):
     """The PSF (n, 2·half+1, 2·half+1) float32 for each row of `terms`, displaced by (dx, dy) (n,) px, over `norms`."""
     size = 2 * half + 1
     found = np.empty((dx.size, size, size), np.float32)
-    value, unused_x, unused_y = np.zeros((size, size)), np.zeros((size, size)), np.zeros((size, size))
+    value = np.zeros((size, size))
     for k in range(dx.size):
-        sample(combine(planes, terms[k], planes.shape[1]), step, dx[k], dy[k], half, np.inf, value, unused_x, unused_y)
+        sample_values(combine(planes, terms[k], planes.shape[1]), step, dx[k], dy[k], half, np.inf, value)
         found[k] = value / norms[k]
     return found
+
+
+@njit(cache=True)
+def without_outliers(residual, weight, centred, limit):
+    """`weight` (n, m) with 0 where a residual (n, m) is more than `limit` robust σ of its node (column) from 0.
+
+    With `centred` the distance is that from the median of the node over all stars.
+    """
+    count, size = residual.shape
+    step = max(1, count // _TELLING)
+    kept = weight.copy()
+    values, weights, pulls = np.empty((_BLOCK, count)), np.empty((_BLOCK, count)), np.empty(count)
+    for start in range(0, size, _BLOCK):  # stars of a node side by side in memory
+        block = min(_BLOCK, size - start)
+        for star in range(count):
+            for node in range(block):
+                values[node, star] = residual[star, start + node]
+                weights[node, star] = weight[star, start + node]
+        for node in range(block):
+            middle = np.median(values[node, ::step]) if centred else 0.0
+            used = 0
+            for star in range(count):
+                values[node, star] = abs(values[node, star] - middle) * np.sqrt(weights[node, star])
+                if weights[node, star] > 0 and star % step == 0:
+                    pulls[used] = values[node, star]
+                    used += 1
+            typical = 1.4826 * np.median(pulls[:used]) if used > 0 else 0.0
+            for star in range(count):
+                if values[node, star] > limit * typical:
+                    kept[star, start + node] = 0.0
+    return kept

@@ -116,10 +116,10 @@ class PSFModel:
 
     @staticmethod
     def _raw(plane: np.ndarray, dx: float, dy: float, half: int) -> np.ndarray:
-        from processing.algorithms.psf_kernels import sample
+        from processing.algorithms.psf_kernels import sample_values
 
-        value, unused_x, unused_y = np.zeros((3, 2 * half + 1, 2 * half + 1))
-        sample(plane, STEP, dx, dy, half, np.inf, value, unused_x, unused_y)
+        value = np.zeros((2 * half + 1, 2 * half + 1))
+        sample_values(plane, STEP, dx, dy, half, np.inf, value)
         return value
 
 

@@ -1,4 +1,4 @@
-"""The planes of a difference image in the form that the algorithms take."""
+"""Planes of images in the form that the algorithms take."""
 
 from __future__ import annotations
 
@@ -40,3 +40,10 @@ def _by_tile(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """A plane (ny, nx) from one value a tile."""
     rows, columns = (np.diff(Tiling.edges(size, count)) for size, count in zip(shape, values.shape))
     return np.repeat(np.repeat(values.astype(np.float32), columns, axis=1), rows, axis=0)
+
+
+def total_variance(weight: np.ndarray, rms: np.ndarray) -> np.ndarray:
+    """Variance (electron²) per pixel: at least that of the measured sky, and the image's own where it is larger."""
+    from processing.algorithms.pixel_loops import total_variance as larger
+
+    return larger(np.ascontiguousarray(weight, np.float32), np.ascontiguousarray(rms, np.float32))

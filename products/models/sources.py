@@ -20,6 +20,8 @@ SOURCE_UNITS = {
     "flux_aper_err": "electron",
     "flux_psf": "electron",
     "flux_psf_err": "electron",
+    "x_psf": "pix",
+    "y_psf": "pix",
     "peak": "electron",
     "r50": "pix",
     "fwhm": "pix",

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+import sep
 from scipy.spatial import cKDTree
 
+from processing.algorithms import detection
 from processing.algorithms.background import BackgroundMap, BackgroundParameters, estimate_background
 from processing.algorithms.detection import estimate_seeing, moffat_kernel, significance
 from processing.algorithms.extraction import DetectionParameters, Sources, extract_sources, select_stars
-from processing.algorithms.shapes import adaptive_moments
+from processing.algorithms.shapes import FWHM_PER_SIGMA, adaptive_moments
 from tests.algorithms.starfields import Field, Sky, simulate
 
 PARAMETERS = DetectionParameters()
@@ -96,6 +98,29 @@ def test_what_is_found_is_there(found):
     assert np.mean(near > 2 * field.sky.fwhm) < 0.01
     clear = found.table["snr"] > 10
     assert np.mean(near[clear] > 1.5 * field.sky.fwhm) < 0.005
+
+
+def test_the_disc_of_a_smooth_galaxy_is_not_torn_into_pieces(monkeypatch):
+    field = simulate(Sky(shape=(512, 512), fwhm=4.2, stars=0, galaxies=0, seed=3))
+    y, x = np.indices(field.data.shape)
+    disc = 2.0 * field.noise * np.exp(-np.hypot(x - 250, (y - 260) / 0.7) / 45)
+    data = np.random.default_rng(2).poisson(field.background + disc).astype(np.float32)
+    result = extract(replace(field, data=data))
+    away = np.hypot(result.table["x"] - 250, result.table["y"] - 260)
+    assert away.min() < 15
+    assert result.sources.segmentation.max() == len(result.table)
+    monkeypatch.setattr(detection, "_LEAST_CONTRAST", -np.inf)
+    torn = extract(replace(field, data=data)).table
+    assert len(result.table) < 0.5 * len(torn)
+
+
+def test_windowed_positions_are_those_of_sep(apart):
+    signal = (apart.field.data - apart.background.level).astype(np.float32)
+    bright = np.flatnonzero(apart.table["snr"] > 30)
+    start = np.rint(apart.table["x"][bright]), np.rint(apart.table["y"][bright])
+    x, y, _ = sep.winpos(signal, *start, apart.sources.fwhm / FWHM_PER_SIGMA)
+    off = np.hypot(apart.table["x"][bright] - x, apart.table["y"][bright] - y)
+    assert np.median(off) < 1e-3 and np.percentile(off, 95) < 0.01
 
 
 def test_no_star_is_found_twice(found):

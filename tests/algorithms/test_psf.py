@@ -85,7 +85,7 @@ def errors(field: Field, model: PSFModel) -> Errors:
     ours, true = np.array(shapes).T
     return Errors(
         flux=found["flux"] / FLUX - 1, x=found["x"] - px - dx, y=found["y"] - py - dy,
-        width=ours["fwhm"] / true["fwhm"] - 1, e1=ours["e1"] - true["e1"], e2=ours["e2"] - true["e2"],
+        width=ours["fwhm"] / np.maximum(true["fwhm"], 1e-9) - 1, e1=ours["e1"] - true["e1"], e2=ours["e2"] - true["e2"],
     )  # fmt: skip
 
 
@@ -185,6 +185,55 @@ def test_less_than_five_stars_leave_a_moffat_profile_of_the_seeing(broad):
         assert (model.n_stars, model.order) == (0, 0)
         assert model.fwhm == pytest.approx(broad.field.fwhm(300, 300), rel=0.04)
         assert model.stamp(7, 7).sum() == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("fwhm, common, scatter", [(1.5, 0.01, 0.02), (1.7, 0.005, 0.005), (8.0, 0.01, 0.006)])
+def test_narrow_and_broad_profiles_have_models_too(fwhm, common, scatter):
+    """At FWHM 1.5 px two nodes a pixel are too few for the core: a percent."""
+    field = simulate(Sky(shape=(900, 900), fwhm=fwhm, stars=160, faintest=6000.0, galaxies=0, isolated=True, seed=21))
+    made = model_of(field)
+    off = errors(field, made.model)
+    assert made.model.n_stars >= 40
+    assert abs(off.flux.mean()) <= common and off.flux.std() <= scatter
+    assert abs(off.x.mean()) <= 0.003
+
+
+def test_stars_in_one_half_of_the_ccd_give_a_model_that_holds_in_the_other(broad):
+    left = broad.stars[broad.sources.table["x"][broad.stars] < broad.field.data.shape[1] / 2]
+    off = errors(broad.field, broad.again(left))
+    assert abs(off.flux.mean()) <= 0.01
+    assert np.abs(off.flux).max() <= 0.05  # the far corner is extrapolated by the width of the CCD
+
+
+def test_a_width_that_grows_by_a_fifth_to_the_corners_is_followed():
+    sky = Sky(fwhm=3.0, variation=0.2, ellipticity=0.15, stars=200, faintest=6000.0, galaxies=0, isolated=True, seed=23)
+    steep = model_of(simulate(sky))
+    assert steep.model.n_stars >= 100  # the stars of the corners are stars
+    off = errors(steep.field, steep.model)
+    assert abs(off.flux.mean()) <= 0.005 and off.flux.std() <= 0.006
+    assert abs(off.width.mean()) <= 0.005 and off.width.std() <= 0.005
+
+
+def test_wings_widen_with_the_core_and_no_position_is_off_centre(single):
+    """What lies between 2 and 3.5 FWHM grows by the fourth power of the width."""
+    model, field = single.model, single.field
+    half = model.half_size
+    offset = np.arange(-half, half + 1)
+    distance = np.hypot(offset, offset[:, None]) / field.sky.fwhm
+    ring = (distance > 2) & (distance < 3.5)
+    places = [(511, 511), (60, 60), (963, 60), (60, 963), (963, 963)]
+    ours, true = (np.array([of(*at)[ring].sum() for at in places]) for of in (
+        model.stamp, lambda x, y: field.psf(x, y, half)
+    ))  # fmt: skip
+    growth = [values[1:].mean() / values[0] for values in (ours, true)]
+    assert growth[1] > 1.1
+    assert growth[0] > 1.02
+    assert growth[0] == pytest.approx(growth[1], abs=0.1)
+    window = np.exp(-4 * np.log(2) * distance**2)
+    for at in places:
+        weighted = window * model.stamp(*at)
+        assert abs(np.sum(weighted * offset)) < 0.002 * weighted.sum()
+        assert abs(np.sum(weighted * offset[:, None])) < 0.002 * weighted.sum()
 
 
 def test_without_stars_and_without_a_seeing_there_is_no_psf(broad):

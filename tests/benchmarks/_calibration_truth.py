@@ -5,17 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.ndimage import maximum_filter
 from scipy.spatial import cKDTree
+from scipy.stats import rankdata
 
+from processing.algorithms.detection import moffat_kernel, significance
 from processing.algorithms.masks import grow
 from processing.algorithms.psf_model import PSFModel
-from processing.algorithms.simulation_render import points
+from processing.algorithms.simulation_render import background, points
 from processing.algorithms.statistics import mad_std
 from products.pixel_flags import PixelFlag
 from tests.benchmarks._calibration_fields import CalibrationField
 
 _GRID = 12  # points a side
 _MATCH = 1.0  # FWHM
+_EDGE = 20  # px, of the outermost places at which the PSF is compared
+_NO_LIGHT = 1.5  # S/N without noise below which a source is of noise
 
 
 def compare(field: CalibrationField, products: dict[str, Any]) -> dict[str, float]:
@@ -58,8 +63,8 @@ def of_psf(field: CalibrationField, model: Any) -> dict[str, float]:
     """The model beside the true profile at a grid of positions: what a perfect fit with it would make of a star."""
     ny, nx = field.camera.shape
     flux, shift, width = [], [], []
-    for x in np.linspace(70, nx - 71, 7):
-        for y in np.linspace(70, ny - 71, 9):
+    for x in np.linspace(_EDGE, nx - 1 - _EDGE, 7):
+        for y in np.linspace(_EDGE, ny - 1 - _EDGE, 9):
             true = _true_stamp(field, round(x), round(y), model.half_size)
             made = model.stamp(round(x), round(y)).astype(float)
             flux.append(np.sum(made * true) / np.sum(made**2) - 1)
@@ -115,17 +120,43 @@ def of_sources(field: CalibrationField, table: np.ndarray) -> dict[str, float]:
     errors = table["flux_psf_err"][nearest[bright]] / truth["flux"][bright]
     good = ratio > 0.5
     moved = np.hypot(table["x"][nearest[bright]] - truth["x"][bright], table["y"][nearest[bright]] - truth["y"][bright])
-    reached, _ = cKDTree(np.c_[field.truth["x"], field.truth["y"]]).query(np.c_[table["x"], table["y"]])
-    isolated = table["snr"] < 8
     return {
         "sources": len(table),
         "50 % completeness, mag fainter than the 5σ limit": _half_light(truth["mag"][stars] - limit, seen[stars]),
-        "spurious, %": 100 * float(np.mean(reached[isolated] > 2 * field.camera.fwhm)) * float(np.mean(isolated)),
+        "spurious, %": 100 * float(np.mean(_true_significance(field, table) < _NO_LIGHT)),
         "PSF photometry of S/N > 125: bias, %": 100 * (float(np.median(ratio[good])) - 1),
         "PSF photometry of S/N > 125: excess scatter, %": 100
         * float(np.sqrt(max(mad_std(ratio[good]) ** 2 - np.median(errors[good]) ** 2, 0))),
+        **_of_shapes(truth, table, nearest, seen & (truth["mag"] < limit - 0.5)),
         "positions of S/N > 125: median error, px": float(np.median(moved)),
     }
+
+
+def _of_shapes(truth: np.ndarray, table: np.ndarray, nearest: np.ndarray, chosen: np.ndarray) -> dict[str, float]:
+    """How well the probability of a star separates stars from galaxies; of what shares a source the brightest counts."""
+    rows = np.flatnonzero(chosen & np.isin(truth["kind"], ["star", "galaxy"]))
+    rows = rows[np.argsort(truth["mag"][rows], kind="stable")]
+    _, first = np.unique(nearest[rows], return_index=True)
+    rows = rows[first]
+    is_star, probability = truth["kind"][rows] == "star", table["p_star"][nearest[rows]].astype(float)
+    ranks, stars = rankdata(probability), np.count_nonzero(is_star)
+    galaxies = len(rows) - stars
+    said = probability > 0.5
+    return {
+        "stars and galaxies: area under the curve": (ranks[is_star].sum() - stars * (stars + 1) / 2)
+        / (stars * galaxies),
+        "stars: completeness, %": 100 * float(said[is_star].mean()),
+        "stars: purity, %": 100 * float(is_star[said].mean()),
+    }
+
+
+def _true_significance(field: CalibrationField, table: np.ndarray) -> np.ndarray:
+    """S/N (n,) of the light without noise where sources were found: galaxies are made of knots with light of their own."""
+    light = field.expected - background(field.frame)
+    kernel = moffat_kernel(field.camera.fwhm)
+    found = significance(light, np.full_like(light, field.noise), np.zeros(light.shape, bool), kernel)
+    highest = maximum_filter(found, size=2 * round(field.camera.fwhm / 2) + 1)
+    return highest[np.rint(table["y"]).astype(int), np.rint(table["x"]).astype(int)]
 
 
 def _limit(field: CalibrationField) -> float:

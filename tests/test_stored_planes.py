@@ -1,0 +1,41 @@
+"""What compression takes from a plane is no more than its file says, and small beside the noise."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from astropy.io import fits as astropy_fits
+
+from products import fits
+
+NOISE = 12.0
+
+
+def planes() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(1)
+    y, x = np.indices((300, 400))
+    level = (400 + 0.02 * x + 5 * np.sin(y / 90)).astype(np.float32)
+    return {
+        "smooth": level,
+        "noise": rng.normal(100, NOISE, level.shape).astype(np.float32),
+        "inverse": (1 / rng.normal(150, NOISE, level.shape)).astype(np.float32),
+    }
+
+
+@pytest.mark.parametrize("compression", ["smooth", "noise", "inverse"])
+def test_the_error_of_a_stored_plane_is_bounded_by_its_card(compression, tmp_path):
+    plane, path = planes()[compression], tmp_path / "plane.fits"
+    fits.write(path, astropy_fits.Header(), [fits.image_hdu("A", plane, compression)])
+    stored, bound = fits.read_plane(path, "A"), astropy_fits.getheader(path, "A")[fits.LARGEST_ERROR]
+    if compression == "inverse":
+        stored, plane = 1 / stored, 1 / plane
+    error = np.abs(stored - plane).max()
+    assert 0.9 * bound < error < 1.001 * bound + 1e-5 * np.abs(plane).max()
+    assert bound < (0.001 if compression == "smooth" else 1 / 25) * NOISE
+
+
+def test_exact_planes_have_no_error(tmp_path):
+    path, flags = tmp_path / "plane.fits", np.arange(1200, dtype=np.uint16).reshape(30, 40)
+    fits.write(path, astropy_fits.Header(), [fits.image_hdu("A", flags, "exact")])
+    np.testing.assert_array_equal(fits.read_plane(path, "A"), flags)
+    assert fits.LARGEST_ERROR not in astropy_fits.getheader(path, "A")
