@@ -8,6 +8,7 @@ from django.db.models.functions import Coalesce
 from products.models import PSF, CalibratorFile, DataFile, Image, Reference
 
 IMAGE = "zero_point__world_coordinates__sources__image"
+CHOOSING = "choosing"  # entry of the report of a reference: which images were left out, and why
 LARGE = ("zero_point__world_coordinates__header", f"{IMAGE}__wcs", f"{IMAGE}__quality", f"{IMAGE}__corners")
 
 

@@ -13,7 +13,7 @@ from astropy.wcs import WCS
 from processing.errors import BadInput
 from processing.pipelines import Coaddition
 from processing.providers import CoaddInputs
-from processing.references import _fields
+from processing.reference_choice import in_fields
 from processing.steps.coaddition import common_grid, digest
 from products.pixel_flags import PixelFlag
 
@@ -136,4 +136,4 @@ def test_images_of_one_ccd_are_stacked_field_by_field():
         return SimpleNamespace(image=SimpleNamespace(ra=ra, dec=dec, radius=0.1))
 
     here, dithered, across_zero, elsewhere = row(359.99, 10.0), row(0.03, 10.05), row(0.05, 9.98), row(0.4, 10.0)
-    assert _fields([here, elsewhere, dithered, across_zero]) == [[here, dithered, across_zero], [elsewhere]]
+    assert in_fields([here, elsewhere, dithered, across_zero]) == [[here, dithered, across_zero], [elsewhere]]
