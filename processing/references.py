@@ -71,8 +71,12 @@ def _note_choice(report: Reporter, used: Sequence[ZeroPoint], chosen: Chosen | N
         ]
 
 
-def register(zero_point: ZeroPoint, refset: str, *, description: str = "") -> Reference:
-    """Make a calibrated image a reference of the set `refset`; the set is made where it is missing."""
+def register(zero_point: ZeroPoint, refset: str, *, description: str = "", band: str = "") -> Reference:
+    """Make a calibrated image a reference of the set `refset`; the set is made where it is missing.
+
+    It serves for the filter `band`, by default its own. BadInput where the set is made in another way, or where the
+    image is in it for another filter.
+    """
     provenance = _provenance(zero_point, refset)
     known, _ = RefSet.objects.get_or_create(
         name=refset, defaults={"provenance": provenance, "description": description}
@@ -81,12 +85,15 @@ def register(zero_point: ZeroPoint, refset: str, *, description: str = "") -> Re
         reason = "its references were made in another way (other parameters or code); choose another name"
         raise BadInput(what=f"the set of references '{refset}'", reason=reason)
     image = zero_point.image
-    row = Reference(
-        zero_point=zero_point, **{name: getattr(image, name) for name in ("instrument", "filter", "section", "target")}
-    ).set_footprint(_corners(zero_point))
+    facts = {name: getattr(image, name) for name in ("instrument", "section", "target")}
+    row = Reference(zero_point=zero_point, filter=band or image.filter, **facts).set_footprint(_corners(zero_point))
     if keep([row], provenance):
         return row
-    return Reference.objects.get(zero_point=zero_point, provenance=provenance)
+    held = Reference.objects.get(zero_point=zero_point, provenance=provenance)
+    if held.filter != row.filter:
+        reason = f"it serves for filter {held.filter} in the set '{refset}'; choose another set for {row.filter}"
+        raise BadInput(what=str(image), reason=reason)
+    return held
 
 
 def _provenance(zero_point: ZeroPoint, refset: str) -> Provenance:

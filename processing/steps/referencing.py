@@ -58,15 +58,7 @@ class Referencing(Lookup):
             raise self._missing(image, f"those of '{p.refset}' here hold this exposure itself; {hint}")
         chosen, covered = self._sharing(image, found)
         if covered < p.min_overlap or not chosen:
-            number = (
-                f"{len(chosen)} of '{p.refset}' together cover"
-                if len(chosen) > 1
-                else f"the best of '{p.refset}' covers"
-            )
-            what = f"{number} {covered:.0%} of the image, {p.min_overlap:.0%} needed"
-            raise self._missing(
-                image, what if found else f"'{p.refset}' has none here; make one: manage.py make_reference"
-            )
+            raise self._missing(image, self._too_little(image, refset, chosen, covered))
         first, *others = chosen
         data.put(FurtherReferences(tuple(sorted(others, key=lambda row: row.zero_point_id))))
         return first
@@ -87,6 +79,25 @@ class Referencing(Lookup):
             chosen.append(best)
             covered = covered | covers[best.pk]
         return chosen, max(first.overlap, float(np.mean(covered)))
+
+    def _too_little(self, image: ScienceImage, refset: RefSet, chosen: list[Reference], covered: float) -> str:
+        """What there is, and what else would serve."""
+        p = self.parameters
+        if chosen:
+            number = (
+                f"{len(chosen)} of '{p.refset}' together cover"
+                if len(chosen) > 1
+                else f"the best of '{p.refset}' covers"
+            )
+            return f"{number} {covered:.0%} of the image, {p.min_overlap:.0%} needed"
+        good = Reference.objects.filter(provenance=refset.provenance, badness_own=0, badness_upstream=0)
+        here = good.overlapping(np.array(image.corners))
+        hint = "make one: manage.py make_reference"
+        if others := sorted({row.instrument for row in here if row.filter == image.filter}):
+            hint = f"there are some of {', '.join(others)}: --set referencing.same_instrument=false; or {hint}"
+        elif bands := sorted({row.filter for row in here}):
+            hint = f"there are some in {', '.join(bands)}; {hint}"
+        return f"'{p.refset}' has none here; {hint}"
 
     @staticmethod
     def _missing(image: ScienceImage, reason: str) -> NoReference:
