@@ -93,6 +93,7 @@ class Choice:
     instruments: tuple[str, ...]
     filter: str
     tag: str = DEFAULT
+    more_tags: tuple[str, ...] = ()  # of other instruments, since a tag holds one
     area: Area | None = None
     sections: tuple[str, ...] = ()
     projects: tuple[str, ...] = ()
@@ -135,8 +136,12 @@ class Choice:
         return Chosen(groups, sorted(judged, key=lambda row: (row.image.section, row.image.mjd)), dict(others))
 
     def _all(self) -> QuerySet[ScienceImage]:
-        made = ProvenanceTag.objects.filter(tag=self.tag, provenance__process="preprocessing").values("provenance")
+        made = self._tagged("preprocessing")
         return ScienceImage.objects.filter(provenance__in=made, instrument__in=self.instruments)
+
+    def _tagged(self, process: str) -> QuerySet[ProvenanceTag]:
+        rows = ProvenanceTag.objects.filter(tag__in=(self.tag, *self.more_tags), provenance__process=process)
+        return rows.values("provenance")
 
     def _images(self) -> QuerySet[ScienceImage]:
         rows = self._all().filter(filter=self.filter).select_related("exposure")
@@ -161,7 +166,7 @@ class Choice:
     def _with_figures(self, candidates: Sequence[Judged]) -> list[Judged]:
         """The candidates with their zero points and seeing; those without say where processing stopped."""
         open_ones = {row.image.pk: row for row in candidates if not row.reason}
-        tagged = ProvenanceTag.objects.filter(tag=self.tag, provenance__process="photocal").values("provenance")
+        tagged = self._tagged("photocal")
         solved = ZeroPoint.objects.filter(provenance__in=tagged, **{f"{_IMAGE}__in": list(open_ones)})
         zero_points = {row.image.pk: row for row in solved.select_related(f"{_IMAGE}__exposure")}
         widths = PSF.objects.filter(sources__in=[row.world_coordinates.sources_id for row in zero_points.values()])
@@ -186,7 +191,9 @@ class Choice:
 
     def _stopped(self, images: Sequence[ScienceImage]) -> dict[tuple[object, str], str]:
         """(exposure, CCD) → where its last attempt stopped."""
-        rows = Report.objects.filter(exposure__in=[row.exposure_id for row in images], tag=self.tag)
+        rows = Report.objects.filter(
+            exposure__in=[row.exposure_id for row in images], tag__in=(self.tag, *self.more_tags)
+        )
         rows = rows.exclude(error_type="").order_by("started_at")
         return {
             (exposure, section): f"it stopped in {step or 'the set-up'} ({message[:150]})"
@@ -247,7 +254,7 @@ class Choice:
         return BadInput(what=f"references of {', '.join(self.instruments)} in {self.filter}", reason=reason)
 
     def _there_are(self) -> list[str]:
-        tagged = ProvenanceTag.objects.filter(tag=self.tag, provenance__process="photocal").values("provenance")
+        tagged = self._tagged("photocal")
         rows = ZeroPoint.objects.filter(provenance__in=tagged, **{f"{_IMAGE}__kind": Image.Kind.SCIENCE})
         pairs = rows.values_list(f"{_IMAGE}__instrument", f"{_IMAGE}__filter").distinct().order_by()
         return sorted(f"{name} in {band}" for name, band in pairs)

@@ -98,8 +98,10 @@ def test_images_of_other_filters_and_instruments_are_counted_not_judged():
 
 def test_two_instruments_have_references_apart():
     calibrated("one")
-    calibrated("two", instrument="ptf")
-    groups = Choice(("demo", "ptf"), "r").groups()
+    theirs = factories.exposure("two", instrument="ptf", tag="theirs")
+    made = factories.provenance("preprocessing", tag="theirs", of="ptf")
+    factories.calibrated(factories.science_image(theirs, provenance=made), Sky(1), tag="theirs")
+    groups = Choice(("demo", "ptf"), "r", more_tags=("theirs",)).groups()
     assert sorted(groups) == ["demo N1", "ptf N1"]
 
 

@@ -12,7 +12,7 @@ from processing.exposures import RunSettings, process_section, sections_of
 from processing.management.reference_options import add_refset, replace_older
 from processing.management.step_command import EngineCommand, exposure_named, line_of
 from processing.references import calibrated, register
-from products.models import Report
+from products.models import Exposure, ProvenanceTag, Report
 
 
 class Command(EngineCommand):
@@ -38,10 +38,12 @@ example: manage.py import_reference deep_g.fits --instrument generic --set instr
 
     def work(self, options: dict[str, Any]) -> None:
         options = {**options, "refset": None, "into": options["refset"]}  # it chooses no reference, it makes one
+        exposure, made = exposure_named(options["exposure"], options, self.configuration(options)), []
+        if not options["provenance_tag"] and (tag := self._tag_of_its_own(exposure, options)):
+            options["provenance_tag"] = tag
+            self.stdout.write(f"calibrated under the tag '{tag}': the other one holds another instrument")
         configuration, assignments = self.configuration(options), tuple(self.assignments(options))
         settings = RunSettings(configuration=configuration, assignments=assignments, through="photocal")
-        made = []
-        exposure = exposure_named(options["exposure"], options, configuration)
         for section in sections_of(exposure, [name for name in options["sections"].split(",") if name]):
             report = process_section(exposure, section, settings)
             if report.state != Report.State.DONE:
@@ -53,3 +55,10 @@ example: manage.py import_reference deep_g.fits --instrument generic --set instr
         replace_older(self, made, {**options, "refset": options["into"]})
         cameras = ", ".join(sorted({row.instrument for row in made}))
         self.stdout.write(f"it serves images of {cameras}; others with --set referencing.same_instrument=false")
+
+    def _tag_of_its_own(self, exposure: Exposure, options: dict[str, Any]) -> str:
+        """A tag holds the images of one instrument: the name of another tag where that is a different one."""
+        tag = config.tag_of(self.configuration(options))
+        held = ProvenanceTag.objects.filter(tag=tag, provenance__process="acquisition")
+        is_other = held.exclude(provenance=exposure.provenance_id).exists()
+        return f"{tag}-{exposure.instrument}" if tag and is_other else ""

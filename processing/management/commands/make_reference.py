@@ -13,6 +13,7 @@ from processing.management.step_command import EngineCommand
 from processing.progress import bar
 from processing.reference_choice import Choice, Chosen
 from processing.references import make_reference
+from products.services.tagging import refuse_unknown
 
 
 class Command(EngineCommand):
@@ -25,6 +26,9 @@ example: manage.py make_reference --instrument demo --filter g --mjd-max 61300 -
         super().add_arguments(parser)
         parser.add_argument("--instrument", required=True, metavar="A[,B]", help="Of the images; several are stacked.")
         parser.add_argument("--filter", required=True, help="Short name of the filter.")
+        parser.add_argument(
+            "--also-under", default="", metavar="TAG[,TAG]", help="Images under these tags too: of further instruments."
+        )
         add_refset(parser)
         parser.add_argument(
             "--explain", action="store_true", help="Say of each image whether it is used; make nothing."
@@ -79,12 +83,15 @@ example: manage.py make_reference --instrument demo --filter g --mjd-max 61300 -
         for name in ("min_number", "max_number"):
             if options[name] < 1:
                 raise CommandError(f"--{name.replace('_', '-')} {options[name]}: at least one image makes a reference")
+        for other in _names(options["also_under"]):
+            refuse_unknown(other)
         if options["mjd_min"] > options["mjd_max"]:
             raise CommandError(f"--mjd-min {options['mjd_min']:g} is after --mjd-max {options['mjd_max']:g}")
         return Choice(
             instruments=_names(options["instrument"]),
             filter=options["filter"],
             tag=tag,
+            more_tags=_names(options["also_under"]),
             area=area_from(options),
             sections=_names(options["sections"]),
             projects=_names(options["project"]),
