@@ -19,6 +19,7 @@ _ALIKE = 0.5  # part of the largest deviation of a pixel above which another fra
 _GROWTH = 0.5  # neighbours of a rejected pixel go with it above this part of the threshold
 _HALO = 4  # rows around a strip on which the verdict about its pixels rests
 _THIN = 4  # every so many pixels along each axis tell how noisy a frame is
+_BAND, _TELLING = 64, 512  # rows looked at together, and in all, to judge whole frames
 _BYTES = 13  # of a pixel of a frame while it is combined
 _TRUSTED = 1000.0  # sigma of flux, and pixels of sky, that are needed to say that a frame does not belong
 
@@ -202,7 +203,8 @@ def _strangers(waiting: _Waiting, used: list[int], parameters: StackParameters) 
     if len(used) <= 2:
         return {}
     sums = np.zeros((len(used), 5))
-    for start, stop in _samples(waiting.shape[0]):
+    height = min(_BAND, _rows_at_once(len(used), waiting.shape[1], parameters))
+    for start, stop in _samples(waiting.shape[0], height):
         stack, variance = waiting.data.rows(start, stop, used), waiting.variance.rows(start, stop, used)
         sums += kernels.figures(stack, *_medians(waiting, used, stack, variance), 0, stop - start)
     found = {}
@@ -219,9 +221,9 @@ def _strangers(waiting: _Waiting, used: list[int], parameters: StackParameters) 
     return found
 
 
-def _samples(ny: int) -> Iterator[tuple[int, int]]:
+def _samples(ny: int, height: int) -> Iterator[tuple[int, int]]:
     """Bands of rows that tell of the whole."""
-    height, number = 64, 8
+    number = -(-_TELLING // height)
     if ny <= height * number:
         yield from ((start, min(start + height, ny)) for start in range(0, ny, height))
         return
@@ -230,7 +232,7 @@ def _samples(ny: int) -> Iterator[tuple[int, int]]:
 
 
 def _rows_at_once(number: int, nx: int, parameters: StackParameters) -> int:
-    return int(np.clip(parameters.memory * 1e6 / (number * nx * _BYTES), 16, 1024))
+    return int(np.clip(parameters.memory * 1e6 / (number * nx * _BYTES) - 2 * _HALO, 8, 1024))
 
 
 def _level(frame: Frame, place: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from processing.algorithms.stacking import Frame, StackParameters, allowed_rejections, coadd
 from processing.errors import BadInput
+from processing.scratch import ScratchStore
 from tests.algorithms.pairs import MoffatPSF, render
 
 SIZE = 160
@@ -186,3 +188,23 @@ def test_where_most_frames_disagree_none_is_left_out():
 def test_no_frame_is_no_coadd():
     with pytest.raises(BadInput, match="there is no frame"):
         coadd([])
+
+
+def test_many_frames_take_no_more_memory_than_few(settings, tmp_path):
+    settings.SEECHANGE_DATA = tmp_path
+    shape, rng = (1000, 400), np.random.default_rng(2)
+
+    def made(count):
+        for _ in range(count):
+            data = rng.normal(0, 1, shape).astype(np.float32)
+            yield Frame(data, np.ones(shape, np.float32), np.zeros(shape, bool))
+
+    def peak(count: int) -> float:
+        tracemalloc.start()
+        coadd(made(count), StackParameters(memory=8.0), ScratchStore)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    peak(3)  # compiles
+    assert peak(60) < 1.3 * peak(6)
