@@ -74,16 +74,22 @@ class _Waiting:
     levels: list[float] = field(default_factory=list)  # typical variance of each
     psfs: list[StampModel | None] = field(default_factory=list)
     shape: tuple[int, int] = (0, 0)
+    empty: dict[int, str] = field(default_factory=dict)  # frames without a usable pixel: place → why
 
     def take(self, frames: Iterable[Frame]) -> None:
         for frame in frames:
-            self.levels.append(_level(frame, len(self.levels)))
+            level = _level(frame)
+            if level is None:
+                self.empty[len(self.levels)] = "none of its pixels is usable"
+            self.levels.append(level or 1.0)
             self.psfs.append(frame.psf)
             self.data.add(np.where(frame.mask, np.float32(np.nan), frame.data))
             self.variance.add(frame.variance)
             self.shape = frame.data.shape
         if not self.levels:
             raise BadInput(what="stack", reason="there is no frame")
+        if len(self.empty) == len(self.levels):
+            raise BadInput(what="stack", reason="no frame has a usable pixel")
 
 
 def coadd(
@@ -96,17 +102,17 @@ def coadd(
     Frames are asked for one by one, and wait in `store`. Satellites, cosmic rays and ghosts differ from the median of
     all frames in one or two of them; what differs in more is a variable source or the core of a star seen with
     different seeing, and stays. At steep places a frame may differ by part of the contrast. A frame whose sources or
-    sky as a whole are not those of the others is left out. Raises BadInput without usable frames, where shapes differ,
-    or where a proper coadd is asked for and a frame has no PSF.
+    sky as a whole are not those of the others, or that has no usable pixel, is left out. Raises BadInput without usable
+    frames, where shapes differ, or where a proper coadd is asked for and a frame has no PSF.
     """
     parameters = parameters or StackParameters()
     with store() as data, store() as variance:
         waiting = _Waiting(data, variance)
         waiting.take(frames)
-        used = list(range(len(waiting.levels)))
+        used = [index for index in range(len(waiting.levels)) if index not in waiting.empty]
         if parameters.method == "proper" and any(psf is None for psf in waiting.psfs):
             raise BadInput(what="proper coadd", reason="a frame has no PSF")
-        strange = _strangers(waiting, used, parameters)
+        strange = waiting.empty | _strangers(waiting, used, parameters)
         used = [index for index in used if index not in strange]
         return _combined(waiting, used, strange, parameters)
 
@@ -235,10 +241,11 @@ def _rows_at_once(number: int, nx: int, parameters: StackParameters) -> int:
     return int(np.clip(parameters.memory * 1e6 / (number * nx * _BYTES) - 2 * _HALO, 8, 1024))
 
 
-def _level(frame: Frame, place: int) -> float:
+def _level(frame: Frame) -> float | None:
+    """Typical variance of a frame; None where no pixel is usable."""
     thin = np.s_[::_THIN, ::_THIN]
     for part in (thin, np.s_[:]):
         good = ~frame.mask[part] & (frame.variance[part] > 0)
         if good.any():
             return float(np.median(frame.variance[part][good]))
-    raise BadInput(what=f"frame {place + 1} to stack", reason="none of its pixels is usable")
+    return None

@@ -33,8 +33,12 @@ def frames(count: int = 10, seed: int = 1, seeing: tuple[float, float] = (3.2, 4
 
 def test_frames_that_do_not_fit_together_are_refused():
     made, _ = frames(3)
-    with pytest.raises(BadInput, match="usable"):
-        coadd([replace(made[0], mask=np.ones((SIZE, SIZE), bool)), *made[1:]])
+    with pytest.raises(BadInput, match="its shape is"):
+        coadd([made[0], replace(made[1], data=made[1].data[1:], mask=made[1].mask[1:], variance=made[1].variance[1:])])
+    nothing = np.ones((SIZE, SIZE), bool)
+    with pytest.raises(BadInput, match="no frame has a usable pixel"):
+        coadd([replace(frame, mask=nothing) for frame in made])
+    assert coadd([replace(made[0], mask=nothing), *made[1:]]).left_out == {0: "none of its pixels is usable"}
 
 
 def test_a_coadd_has_the_noise_that_it_states_and_the_depth_of_its_frames():

@@ -176,8 +176,10 @@ def test_an_image_that_is_masked_by_half_adds_depth_where_it_is_good(ccd):
     low, high = (np.median(coadd.coverage[part, 60 : nx - 60]) for part in (slice(60, 200), slice(ny - 200, ny - 60)))
     assert (low, high) == (2, 3)
     bad = np.zeros_like(weight)
-    with pytest.raises(BadInput, match="frame 2 to stack: none of its pixels is usable"):
-        Coaddition().run(inputs=CoaddInputs((parts[0], changed(parts[1], weight=bad))))
+    coadd = Coaddition().run(inputs=CoaddInputs((parts[0], changed(parts[1], weight=bad))))
+    assert coadd.quality["left_out"] == {str(parts[1].image): "none of its pixels is usable"}
+    with pytest.raises(BadInput, match="no frame has a usable pixel"):
+        Coaddition().run(inputs=CoaddInputs((changed(parts[1], weight=bad),)))
 
 
 def test_a_bad_image_among_good_ones_is_left_out_and_named(ccd):
