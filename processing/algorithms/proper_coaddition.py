@@ -54,7 +54,9 @@ def proper_rows(rows: Placed, tiles: Tiles) -> np.ndarray:
     """
     height, nx = rows.mean.shape
     found = np.zeros((height, nx), np.float32)
-    size = tuple(fft.next_fast_len(n, real=True) for n in (height, min(TILE + 2 * tiles.border, nx)))
+    # Half a border of zeros keeps one edge of the image from reaching round to the other.
+    beyond, wide = tiles.border // 2, min(TILE + 2 * tiles.border, nx)
+    size = tuple(fft.next_fast_len(n + beyond, real=True) for n in (height, wide))
     row = rows.first + (height - 1) / 2
     for left, right, outer in _across(nx, tiles.border):
         stack, mean = rows.stack[:, :, outer], rows.mean[:, outer]
@@ -77,7 +79,6 @@ def _tile(
     there = ~np.isnan(stack)
     cover = there.reshape(len(stack), -1).mean(axis=1)
     reached = max(cover.max(), 1e-9)
-    size = tuple(max(a, b) for a, b in zip(size, mean.shape))
     total, plain, power = 0, 0, 0
     weights = np.where(cover >= _SMALLEST_COVER * reached, 1 / tiles.levels, 0.0)
     for frame, is_there, psf, weight in zip(stack, there, tiles.psfs, weights):

@@ -157,6 +157,18 @@ def test_a_proper_coadd_keeps_flux_and_is_sharper_than_the_mean():
         assert proper.data[y, x] > mean.data[y, x]
 
 
+def test_a_star_at_one_edge_does_not_show_at_the_other():
+    y, x = np.indices((SIZE, SIZE))
+    psfs = [MoffatPSF(fwhm) for fwhm in (3.2, 4.4)]
+    made = [
+        Frame(1e6 * psf.profile(x - 3, y - 2).astype(np.float32), np.ones((SIZE, SIZE), np.float32), y < 0, psf)
+        for psf in psfs
+    ]
+    found = coadd(made, StackParameters(method="proper")).data
+    assert found[2, 3] > 1e4
+    assert np.abs(found[-15:]).max() < 1e-3 * found[2, 3] > np.abs(found[:, -15:]).max()
+
+
 def test_a_proper_coadd_without_psfs_is_refused():
     made, _ = frames(3)
     with pytest.raises(BadInput, match="a frame has no PSF"):

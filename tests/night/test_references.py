@@ -37,6 +37,11 @@ def test_a_reference_says_which_images_were_left_out_and_why(night, command):
     row = Reference.objects.get(provenance__refsets__name="sharp")
     why = [(one["section"], one["reason"]) for one in left_out(row.image.pk, row.image.quality)]
     assert ("N1", "the 1 sharpest of its CCD and field are used") in why
+    proper = {"refset": "proper", "assignments": ["coaddition.stack.method=proper"]}
+    command("make_reference", instrument="demo", filter="r", sections="N1", **proper)
+    assert Reference.objects.get(provenance__refsets__name="proper").zero_point.limiting_magnitude == pytest.approx(
+        Reference.objects.get(provenance__refsets__name="default", section="N1").zero_point.limiting_magnitude, abs=0.1
+    )
     before = counts()
     said = command("make_reference", instrument="demo", filter="r", max_number=1, sections="N1", explain=True)
     assert said.count("left out: ") == 3 and said.count("used for N1") == 1 and counts() == before
