@@ -15,7 +15,8 @@ from processing import config
 from processing.calibrations import make_master
 from processing.exposures import RunSettings, ingest, process_jobs, sections_of
 from processing.instruments.base import Instrument
-from processing.references import Choice, make_reference
+from processing.reference_choice import Choice
+from processing.references import make_reference
 from processing.simulated_night import EPOCH, FIRST_MJD, Night, truth_of, write_night
 from processing.star_catalogs import keep_excerpt
 from products.models import Alert, DifferenceImage, Exposure, Image, Measurement, Report
@@ -129,7 +130,7 @@ def _references(bands: list[str], settings: Mapping[str, Any], tell: Tell) -> No
     tag = config.tag_of(settings)
     groups = []
     for band in bands:
-        choice = Choice(instrument="demo", filter=band, tag=tag, mjd_range=(0.0, FIRST_MJD))
+        choice = Choice(("demo",), filter=band, tag=tag, mjd_range=(0.0, FIRST_MJD))
         groups += list(choice.groups().values())
     tick = tell("references", len(groups))
     for rows in groups:

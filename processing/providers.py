@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 
 from processing.admission.pixels import check_pixels, check_place
+from processing.algorithms.master_stacking import FrameStore, MemoryStore
+from processing.algorithms.psf_model import PSFModel
 from processing.algorithms.readout import Frames, RawCcd
+from processing.algorithms.resampling import StampModel
 from processing.algorithms.sky import stars_at
 from processing.calibrator_choice import calibrator, contents
 from processing.catalog_choice import Field, stars_of
@@ -28,6 +31,7 @@ from products.models import (
     Reference,
     ScienceImage,
     SourceList,
+    WarpedImage,
     WorldCoordinates,
     ZeroPoint,
 )
@@ -62,6 +66,16 @@ class ReferenceProducts:
     sources: SourceList
     world_coordinates: WorldCoordinates
     zero_point: ZeroPoint
+    others: tuple[ReferenceProducts, ...] = ()  # further references, for what this one does not cover
+
+    def psf_model(self) -> StampModel:
+        """The PSF of the image."""
+        return PSFModel.from_planes(self.psf.planes, self.psf.model_header)
+
+    @property
+    def noise(self) -> float | np.ndarray:
+        """Of the sky, electrons: one number, or (ny, nx)."""
+        return float(self.background.noise)
 
     @classmethod
     def of(cls, zero_point: ZeroPoint) -> ReferenceProducts:
@@ -78,10 +92,18 @@ class ReferenceProducts:
 
 
 @dataclass(frozen=True)
+class FurtherReferences:
+    """What covers parts of the image that the chosen reference does not; by the ids of their zero points."""
+
+    references: tuple[Reference, ...]
+
+
+@dataclass(frozen=True)
 class CoaddInputs:
     """The calibrated images that go into a coadd, best seeing first."""
 
     components: tuple[ReferenceProducts, ...]
+    store: Callable[[], FrameStore] = MemoryStore  # where warped images wait
 
 
 _PROVIDERS: dict[type, Callable[[DataStore, Step], Any]] = {}
@@ -174,5 +196,15 @@ def star_catalog(data: DataStore, step: Step) -> StarCatalog:
 
 @provides(ReferenceProducts)
 def reference_products(data: DataStore, step: Step) -> ReferenceProducts:
-    """The image, PSF and calibration of the chosen reference."""
-    return ReferenceProducts.of(data[Reference].zero_point)
+    """The image, PSF and calibration of the chosen reference, and of those that stand by it."""
+    first = ReferenceProducts.of(data[Reference].zero_point)
+    return replace(first, others=tuple(map(ReferenceProducts.of, _standing_by(data))))
+
+
+def _standing_by(data: DataStore) -> list[ZeroPoint]:
+    """Zero points of further references: as they were chosen, or as an earlier run noted them in the warped image."""
+    if held := data.get(FurtherReferences):
+        return [row.zero_point for row in held.references]
+    if warped := data.get(WarpedImage):
+        return list(warped.components.exclude(pk=data[Reference].zero_point_id).order_by("pk"))
+    return []

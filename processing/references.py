@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,105 +14,38 @@ from processing.pipeline import Pipeline
 from processing.pipelines import COADD
 from processing.provenances import keep_one
 from processing.providers import CoaddInputs, ReferenceProducts
+from processing.reference_choice import Chosen
 from processing.reporting import Reporter
+from processing.scratch import ScratchStore
 from processing.steps.coaddition import digest
 from processing.steps.referencing import Referencing
-from products.models import PSF, CoaddImage, Exposure, Image, Provenance, ProvenanceTag, Reference, RefSet, ZeroPoint
-from products.selectors.tags import DEFAULT
+from products.models import Badness, CoaddImage, Exposure, Provenance, Reference, RefSet, ZeroPoint
+from products.selectors.references import CHOOSING
+from products.services.badness import set_badness
 from products.services.keeping import keep
-from products.sky import separation
+from products.sky import overlap_fraction
 
-
-@dataclass(frozen=True)
-class Choice:
-    """Which calibrated images go into references."""
-
-    instrument: str
-    filter: str
-    tag: str = DEFAULT
-    sections: tuple[str, ...] = ()
-    mjd_range: tuple[float, float] = (0.0, 1e9)
-    max_seeing: float | None = None  # arcsec
-    min_number: int = 1
-    max_number: int = 30
-
-    def groups(self) -> dict[str, list[ZeroPoint]]:
-        """CCD (and position, where it saw several fields) → zero points of its images, best seeing first.
-
-        BadInput where there are none.
-        """
-        tagged = ProvenanceTag.objects.filter(tag=self.tag, provenance__process="photocal").values("provenance")
-        image = "world_coordinates__sources__image"
-        calibrated_rows = ZeroPoint.objects.filter(
-            provenance__in=tagged, badness_own=0, badness_upstream=0, **{f"{image}__kind": Image.Kind.SCIENCE}
-        )
-        ours = {f"{image}__instrument": self.instrument, f"{image}__filter": self.filter}
-        fitting: dict[str, list[ZeroPoint]] = {}
-        left_out: Counter[str] = Counter()
-        rows = calibrated_rows.filter(**ours).select_related(f"{image}__exposure")
-        widths = PSF.objects.filter(sources__in=[row.world_coordinates.sources_id for row in rows])
-        pixels = dict(widths.values_list("sources", "fwhm_pixels"))
-        seeing = {row: pixels[row.world_coordinates.sources_id] * row.image.pixel_scale for row in rows}
-        for row in sorted(rows, key=lambda row: (seeing[row], row.image.mjd)):
-            if why := self._why_not(row, seeing[row]):
-                left_out[why] += 1
-            else:
-                fitting.setdefault(row.image.section, []).append(row)
-        groups = {}
-        for section, found in sorted(fitting.items()):
-            fields = _fields(found)
-            for field in fields:
-                place = f" {field[0].image.ra:.3f}{field[0].image.dec:+.3f}" if len(fields) > 1 else ""
-                groups[section + place] = field[: self.max_number]
-        enough = {name: rows for name, rows in groups.items() if len(rows) >= self.min_number}
-        if not enough:
-            pairs = calibrated_rows.values_list(f"{image}__instrument", f"{image}__filter").distinct().order_by()
-            most = max(map(len, groups.values()), default=0)
-            raise self._nothing(most, left_out, [f"{name} in {band}" for name, band in pairs])
-        return enough
-
-    def _why_not(self, row: ZeroPoint, seeing: float) -> str:
-        """Why an image is not chosen; empty where it is."""
-        if self.sections and row.image.section not in self.sections:
-            return f"of CCD {row.image.section}"
-        if not self.mjd_range[0] <= row.image.mjd <= self.mjd_range[1]:
-            return "outside the dates"
-        if seeing > (self.max_seeing or np.inf):
-            return f"less sharp than {self.max_seeing:g} arcsec"
-        return ""
-
-    def _nothing(self, most: int, left_out: Mapping[str, int], there_are: Sequence[str]) -> BadInput:
-        reason = f"{most or 'no'} calibrated images fit, {self.min_number} needed (tag '{self.tag}'"
-        if left_out:
-            reason += f"; left out: {', '.join(f'{number} {why}' for why, number in left_out.items())}"
-        elif not most:
-            reason += f" has images of {', '.join(sorted(there_are)) or 'nothing'}"
-        reason += "); process more with --through-step photocal, or choose otherwise"
-        return BadInput(what=f"references of {self.instrument} in {self.filter}", reason=reason)
-
-
-def _fields(rows: Sequence[ZeroPoint]) -> list[list[ZeroPoint]]:
-    """Images of one CCD by field: each joins the first one whose centre is within the radius of its own image."""
-    fields: list[list[ZeroPoint]] = []
-    for row in rows:
-        for field in fields:
-            first = field[0].image
-            if separation(first.ra, first.dec, row.image.ra, row.image.dec) < min(first.radius, row.image.radius):
-                field.append(row)
-                break
-        else:
-            fields.append([row])
-    return fields
+COVERED_BY_ITS_HEIR = 0.9  # part of a reference that another must cover to supersede it
+MOST_NOTED = 500  # images that were left out, with their reasons, in one report
 
 
 def make_reference(
-    zero_points: Sequence[ZeroPoint], refset: str, configuration: Mapping[str, Any], *, description: str = ""
+    zero_points: Sequence[ZeroPoint],
+    refset: str,
+    configuration: Mapping[str, Any],
+    *,
+    description: str = "",
+    chosen: Chosen | None = None,
 ) -> Reference:
-    """Coadd calibrated images and put the result into the set `refset`; found where the same images made one before."""
+    """Coadd calibrated images and put the result into the set `refset`; found where the same images made one before.
+
+    What was `chosen`, and why other images were not, goes into the report.
+    """
     parts = tuple(ReferenceProducts.of(row) for row in zero_points)
     section = parts[0].image.section if len({part.image.section for part in parts}) == 1 else ""
-    data = DataStore(CoaddInputs(parts), identity(components_digest=digest(zero_points)), section=section)
+    data = DataStore(CoaddInputs(parts, ScratchStore), identity(components_digest=digest(zero_points)), section=section)
     report = Reporter(None, section)
+    _note_choice(report, zero_points, chosen)
     try:
         Pipeline(COADD, configuration=configuration).run(data, report=report)
     except BaseException as error:  # a signal to stop: noted, and obeyed
@@ -126,8 +57,26 @@ def make_reference(
     return register(data[ZeroPoint], refset, description=description)
 
 
-def register(zero_point: ZeroPoint, refset: str, *, description: str = "") -> Reference:
-    """Make a calibrated image a reference of the set `refset`; the set is made where it is missing."""
+def _note_choice(report: Reporter, used: Sequence[ZeroPoint], chosen: Chosen | None) -> None:
+    """An entry of the report about the images that are stacked and those near them that are not."""
+    if chosen is None:
+        return
+    left_out = chosen.left_out(near=used[0].image)
+    with report.step(CHOOSING) as entry:
+        entry["made"] = False
+        entry["counts"] = {"images_used": len(used), "images_left_out": len(left_out)}
+        entry["left_out"] = [
+            {"exposure": row.image.exposure.name, "section": row.image.section, "reason": row.reason}
+            for row in left_out[:MOST_NOTED]
+        ]
+
+
+def register(zero_point: ZeroPoint, refset: str, *, description: str = "", band: str = "") -> Reference:
+    """Make a calibrated image a reference of the set `refset`; the set is made where it is missing.
+
+    It serves for the filter `band`, by default its own. BadInput where the set is made in another way, or where the
+    image is in it for another filter.
+    """
     provenance = _provenance(zero_point, refset)
     known, _ = RefSet.objects.get_or_create(
         name=refset, defaults={"provenance": provenance, "description": description}
@@ -136,12 +85,15 @@ def register(zero_point: ZeroPoint, refset: str, *, description: str = "") -> Re
         reason = "its references were made in another way (other parameters or code); choose another name"
         raise BadInput(what=f"the set of references '{refset}'", reason=reason)
     image = zero_point.image
-    row = Reference(
-        zero_point=zero_point, **{name: getattr(image, name) for name in ("instrument", "filter", "section", "target")}
-    ).set_footprint(_corners(zero_point))
+    facts = {name: getattr(image, name) for name in ("instrument", "section", "target")}
+    row = Reference(zero_point=zero_point, filter=band or image.filter, **facts).set_footprint(_corners(zero_point))
     if keep([row], provenance):
         return row
-    return Reference.objects.get(zero_point=zero_point, provenance=provenance)
+    held = Reference.objects.get(zero_point=zero_point, provenance=provenance)
+    if held.filter != row.filter:
+        reason = f"it serves for filter {held.filter} in the set '{refset}'; choose another set for {row.filter}"
+        raise BadInput(what=str(image), reason=reason)
+    return held
 
 
 def _provenance(zero_point: ZeroPoint, refset: str) -> Provenance:
@@ -159,3 +111,21 @@ def calibrated(exposure: Exposure, section: str, tag: str) -> ZeroPoint:
     if ZeroPoint not in data:
         raise BadInput(what=f"{exposure.name} {section}", reason=f"it has no zero point with the tag '{tag}'")
     return data[ZeroPoint]
+
+
+def supersede_with(new: Reference, refset: str) -> list[Reference]:
+    """Mark older references of the set that a new one of the same filter and instrument covers; which they are.
+
+    They are chosen no more. What was made with them stays as it is: it is not marked, and still names them.
+    """
+    rows = Reference.objects.filter(
+        provenance__refsets__name=refset, filter=new.filter, instrument=new.instrument, badness_own=0
+    )
+    rows = rows.exclude(pk=new.pk).filter(created_at__lt=new.created_at)
+    mine = np.array(new.corners)
+    found = [
+        row for row in rows.overlapping(mine) if overlap_fraction(np.array(row.corners), mine) >= COVERED_BY_ITS_HEIR
+    ]
+    for row in found:
+        set_badness(row, Badness.SUPERSEDED_REFERENCE, description=f"Superseded by {new.pk}.")
+    return found

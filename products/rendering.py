@@ -21,7 +21,7 @@ from products.models import Background, Cutouts, Image, Measurement
 from products.pixel_flags import DESCRIPTIONS, PixelFlag
 
 STAMP_PLANES = {"new": "NEW", "reference": "REF", "difference": "DIFF"}
-PREVIEW_PLANES = ("data", "weight", "score")
+PREVIEW_PLANES = ("data", "weight", "score", "coverage")
 STRETCHES = ("asinh", "linear", "log")
 LARGEST_SIDE = 2048  # pixels of a preview
 AB_MICROJANSKY = 23.9  # AB magnitude of 1 μJy
@@ -189,6 +189,8 @@ def limits(image: Image, plane: str, values: np.ndarray, factor: int, stretch: s
     """Which values of a plane, of which `factor` pixels a side were averaged, are black and white, and the scale."""
     if plane == "score":
         return -SCORE_RANGE / factor, SCORE_RANGE / factor, "linear"
+    if plane == "coverage":
+        return 0.0, float(values.max()) or 1.0, "linear"
     if plane == "weight":
         return 0.0, float(np.percentile(values, 99)) or 1.0, "linear"
     if image.kind == Image.Kind.DIFFERENCE:

@@ -116,15 +116,19 @@ def contains(corners: np.ndarray, ra, dec) -> np.ndarray:
     return np.all(inside >= 0, axis=1) | np.all(inside <= 0, axis=1)
 
 
-def overlap_fraction(searched: np.ndarray, other: np.ndarray, n: int = 32) -> float:
-    """Part of the footprint `searched` (4, 2) that `other` covers, by an n × n grid of points."""
+def positions_within(corners: np.ndarray, n: int = 32) -> tuple[np.ndarray, np.ndarray]:
+    """RA and Dec (n²,), degrees, of an n × n grid of points in the footprint `corners` (4, 2)."""
     u, v = (np.arange(n) + 0.5) / n, (np.arange(n)[:, None] + 0.5) / n
-    p = unit_vectors(searched[:, 0], searched[:, 1])
+    p = unit_vectors(corners[:, 0], corners[:, 1])
     grid = ((1 - u) * (1 - v))[..., None] * p[0] + (u * (1 - v))[..., None] * p[1]
     grid = grid + (u * v)[..., None] * p[2] + ((1 - u) * v)[..., None] * p[3]
     grid = (grid / np.linalg.norm(grid, axis=-1, keepdims=True)).reshape(-1, 3)
-    ra, dec = np.degrees(np.arctan2(grid[:, 1], grid[:, 0])), np.degrees(np.arcsin(grid[:, 2]))
-    return float(np.mean(contains(other, ra, dec)))
+    return np.degrees(np.arctan2(grid[:, 1], grid[:, 0])), np.degrees(np.arcsin(grid[:, 2]))
+
+
+def overlap_fraction(searched: np.ndarray, other: np.ndarray, n: int = 32) -> float:
+    """Part of the footprint `searched` (4, 2) that `other` covers, by an n × n grid of points."""
+    return float(np.mean(contains(other, *positions_within(searched, n))))
 
 
 def centre_and_radius(corners: np.ndarray) -> tuple[float, float, float]:

@@ -9,7 +9,7 @@ import numpy as np
 import sep
 
 from processing.algorithms.cosmic_rays import CosmicRayParameters, find_cosmic_rays
-from processing.algorithms.detrend import FlagBits, calibrate
+from processing.algorithms.detrend import Calibrated, FlagBits, calibrate
 from processing.algorithms.first_look import FirstLook, first_look
 from processing.algorithms.fringe import fit_fringe
 from processing.algorithms.overscan import trim
@@ -31,6 +31,7 @@ BITS = FlagBits(
     no_weight=int(PixelFlag.ZERO_WEIGHT),
 )
 READOUT = ("overscan", "crosstalk", "bias", "linearity", "dark")  # made on ADU, before the gain
+_MOST_NEGATIVE = 0.1  # part of the pixels that may be below 0 where only their light tells the noise
 _MESH = 128  # px, of the sky that is taken off while trails, fringes and cosmic rays are looked for
 
 
@@ -74,7 +75,7 @@ class Preprocessing(Step):
     """Undo what camera and readout did to the light; flag what is unusable; convert to electrons."""
 
     name = "preprocessing"
-    version = (1, 4, 0)
+    version = (1, 4, 1)
     parameters: PreprocessingParameters
 
     def run(self, exposure: Exposure, raw: RawSection, calibrators: Calibrators) -> ScienceImage:
@@ -137,7 +138,8 @@ class Preprocessing(Step):
             saturation_fraction=p.saturation_fraction,
             as_read=as_read,
         )
-        flags = found.flags if raw.flags is None else found.flags | raw.flags
+        own = self._own_flags(found, raw)
+        flags = own if raw.flags is None else own | raw.flags
         if "crosstalk" in order:
             ghosts = crosstalk_victims(as_read, raw.amplifiers, frames.crosstalk, exposed, p.saturation_fraction)
             flags[ghosts] |= np.uint16(PixelFlag.CROSSTALK)
@@ -146,6 +148,18 @@ class Preprocessing(Step):
         readout = [name for name in order if name in READOUT]
         later = [name for name in order if name not in (*READOUT, "fringe")]
         return Planes(found.data, np.where(usable, weight, 0), flags, [*raw.done, *readout, "gain", *later])
+
+    @staticmethod
+    def _own_flags(found: Calibrated, raw: RawSection) -> np.ndarray:
+        """Flags of pixels whose noise their own value tells; BadInput where it cannot tell: the sky was subtracted."""
+        unknown = (found.flags & int(PixelFlag.ZERO_WEIGHT)) != 0
+        if raw.weight is not None:  # it knows the noise of the sky that is no longer there
+            return np.where(unknown, found.flags & ~np.uint16(PixelFlag.ZERO_WEIGHT), found.flags)
+        if np.mean(unknown & (found.data < 0)) > _MOST_NEGATIVE:
+            reason = "many pixels are below 0 and nothing tells their noise: its sky was subtracted; put a weight image"
+            hint = "beside it (instrument.weight_file), or give --set instrument.read_noise=ELECTRONS, that of the sky"
+            raise BadInput(what=f"the image {raw.section}", reason=f"{reason} {hint}")
+        return found.flags
 
     def _look_closer(self, planes: Planes, calibrators: Calibrators, look: FirstLook) -> None:
         """Take off the fringes; flag trails and cosmic rays."""

@@ -18,6 +18,7 @@ from processing.parameters import Parameters, param
 from processing.providers import ReferenceProducts
 from processing.step import Step
 from processing.steps.extraction import total_variance
+from processing.steps.reference_mosaic import made_of_all, mosaic
 from products.models import (
     PSF,
     Background,
@@ -66,7 +67,7 @@ class Subtraction(Step):
     """Bring the reference to the grid of the new image, subtract it, and compute the detection statistic."""
 
     name = "subtraction"
-    version = (1, 2, 0)
+    version = (1, 2, 1)
     parameters: SubtractionParameters
 
     def run(
@@ -80,6 +81,9 @@ class Subtraction(Step):
         reference: Reference,
         made_of: ReferenceProducts,
     ) -> tuple[WarpedImage, DifferenceImage]:
+        parts = (made_of, *made_of.others)
+        if made_of.others:
+            made_of = mosaic(parts, image, world_coordinates, zero_point)
         mapping = pixel_map(world_coordinates.wcs, image.shape, made_of.world_coordinates.wcs, made_of.image.shape)
         scale = np.float32(10 ** (0.4 * (zero_point.zp - made_of.zero_point.zp)))
         warped = self._warp(made_of, mapping, image.shape, scale)
@@ -116,7 +120,7 @@ class Subtraction(Step):
             **common,
             **parents,
         )
-        return warped_image, difference
+        return (made_of_all(warped_image, parts) if len(parts) > 1 else warped_image), difference
 
     def _same_sky(self, new: Epoch, ref: Epoch) -> tuple[Epoch, float]:
         """The new image with the sky of the reference, and the median of what was taken away, electrons.
@@ -126,7 +130,7 @@ class Subtraction(Step):
         if self.parameters.sky_box is None:
             return new, 0.0
         bright = grow(ref.data > BRIGHT * ref.noise, 2 * max(new.fwhm, ref.fwhm))
-        noise = float(np.hypot(new.noise, ref.noise))
+        noise = float(np.mean(np.hypot(new.noise, ref.noise)))
         level = smooth_level(new.data - ref.data, new.mask | ref.mask | bright, self.parameters.sky_box, noise)
         return replace(new, data=new.data - level), float(np.median(level[::8, ::8]))
 
@@ -156,8 +160,6 @@ class Subtraction(Step):
         scale: np.float32,
     ) -> Epoch:
         data, weight, _ = warped
-        source = made_of.psf
-        model = PSFModel.from_planes(source.planes, source.model_header)
         mask = weight <= 0
         variance = np.divide(1, weight, out=np.zeros_like(weight), where=~mask)
         ny, nx = data.shape
@@ -166,10 +168,10 @@ class Subtraction(Step):
             data=data,
             variance=variance,
             mask=mask,
-            psf=MappedPSF(model, mapping),
-            noise=float(made_of.background.noise * scale),
+            psf=MappedPSF(made_of.psf_model(), mapping),
+            noise=made_of.noise * scale,
             zero_point=zero_point,
-            fwhm=source.fwhm_pixels / stretch,
+            fwhm=made_of.psf.fwhm_pixels / stretch,
         )
 
     def _matched(

@@ -83,6 +83,7 @@ SOURCES = Badness.FEW_SOURCES | Badness.MANY_SOURCES
 CALIBRATION = Badness.NO_CATALOG | Badness.MATCH_FAILED | Badness.BIG_RESIDUALS
 BACKGROUND = Badness.CROWDED_BACKGROUND | Badness.BACKGROUND_FIT_FAILED
 REFERENCE = Badness.BAD_REFERENCE | Badness.SUPERSEDED_REFERENCE
+NOT_INHERITED = Badness.SUPERSEDED_REFERENCE  # no fault: what was made with it stays as good as it was
 MEASUREMENT = (
     Badness.COSMIC_RAY | Badness.GHOST | Badness.SATELLITE | Badness.OFFSET | Badness.BAD_PIXEL | Badness.BLEED_TRAIL
 )
@@ -129,4 +130,4 @@ class HasBadness(models.Model):
         bits = 0
         for parent in self.upstream_products():
             bits |= int(parent.badness)
-        self.badness_upstream = bits
+        self.badness_upstream = bits & ~int(NOT_INHERITED)

@@ -253,6 +253,8 @@ class CoaddImage(Image):
     KIND = Image.Kind.COADD
     objects = KindManager()
 
+    coverage = Plane("NIMAGES", help="Images that entered each pixel, (ny, nx) uint16.")
+
     class Meta:
         proxy = True
 

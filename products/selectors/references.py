@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
 from django.db.models import Count, ExpressionWrapper, F, FloatField, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
-from products.models import PSF, CalibratorFile, DataFile, Image, Reference
+from products.models import PSF, CalibratorFile, DataFile, Image, Reference, Report
 
 IMAGE = "zero_point__world_coordinates__sources__image"
+CHOOSING = "choosing"  # entry of the report of a reference: which images were left out, and why
 LARGE = ("zero_point__world_coordinates__header", f"{IMAGE}__wcs", f"{IMAGE}__quality", f"{IMAGE}__corners")
 
 
@@ -28,6 +33,19 @@ def references() -> QuerySet[Reference]:
         n_images=Subquery(number),
         n_differences=Subquery(used),
     )
+
+
+def left_out(image: UUID, quality: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Images that are not in a coadd: `exposure` and `section` (or `name`), and `reason`.
+
+    Those that were not chosen, as the report of its last attempt has it, and those that the stack itself refused.
+    """
+    found = [{"name": name, "reason": why} for name, why in quality.get("left_out", {}).items()]
+    for steps in Report.objects.filter(image=image).order_by("-started_at").values_list("steps", flat=True):
+        noted = [entry["left_out"] for entry in steps if entry.get("name") == CHOOSING and "left_out" in entry]
+        if noted:
+            return found + noted[0]
+    return found
 
 
 def calibrators() -> QuerySet[CalibratorFile]:

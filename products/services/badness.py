@@ -9,7 +9,7 @@ from typing import Any
 from django.apps import apps
 from django.db import connection, models, transaction
 
-from products.models.badness import Badness, HasBadness
+from products.models.badness import NOT_INHERITED, Badness, HasBadness
 
 MARKING = 0x5EEC4A9E  # number of the advisory lock
 AT_ONCE = 500  # rows named in one query
@@ -109,7 +109,7 @@ def _inherited(model: type[HasBadness], keys: Sequence[Any]) -> Bits:
     for path in model.upstream_paths():
         for key, own, inherited in rows.values_list("pk", f"{path}__badness_own", f"{path}__badness_upstream"):
             before, now = found[key]
-            found[key] = (before, now | (own or 0) | (inherited or 0))
+            found[key] = (before, now | ((own or 0) | (inherited or 0)) & ~int(NOT_INHERITED))
     return found
 
 

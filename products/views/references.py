@@ -12,6 +12,7 @@ from django.views.decorators.http import require_safe
 
 from products.filters.references import ReferenceFilter
 from products.models import Image, Provenance, Reference, RefSet, ZeroPoint
+from products.reference_coverage import covers
 from products.selectors import references as selector
 from products.views.paging import page_of
 
@@ -36,10 +37,16 @@ def reference_list(request: HttpRequest) -> HttpResponse:
     """References that fit, and the sets."""
     filters = ReferenceFilter(request.GET, selector.references(), request=request)
     rows, sort = sorted_by(filters.qs, request.GET.get("sort", ""), REFERENCE_SORTS)
+    page = page_of(request, rows, 25)
+    if place := filters.form.cleaned_data.get("position") if filters.form.is_valid() else None:
+        at = Reference.objects.select_related(selector.IMAGE).in_bulk([row.pk for row in page])
+        for row in page:
+            [row.cover] = covers([at[row.pk]], *place)
     context = {
         "filters": filters,
         "sort": sort,
-        "page": page_of(request, rows, 25),
+        "place": place,
+        "page": page,
         "refsets": with_numbers(list(RefSet.objects.select_related("provenance").order_by("name"))),
         "total": Reference.objects.count(),
     }
@@ -65,12 +72,19 @@ def reference(request: HttpRequest, key: UUID) -> HttpResponse:
     image = found.image
     parts = ZeroPoint.objects.filter(coadds=image).select_related("world_coordinates__sources__image__exposure")
     differences = Image.objects.filter(reference=found, kind=Image.Kind.DIFFERENCE).select_related("exposure")
+    quality = Image.objects.values_list("quality", flat=True).get(pk=image.pk)
+    parts = list(parts.defer("world_coordinates__header").order_by("world_coordinates__sources__image__mjd"))
+    for part in parts:
+        part.artefact_pixels = quality.get("artefact_pixels", {}).get(str(part.image))
     context: dict[str, Any] = {
         "reference": found,
+        "left_out": selector.left_out(image.pk, quality),
+        "fully_covered": quality.get("fully_covered"),
+        "has_coverage": "median_images" in quality,
         "image": image,
         "zero_point": found.zero_point,
         "provenance": Provenance.objects.select_related("code_version").get(pk=found.provenance_id),
-        "parts": list(parts.defer("world_coordinates__header").order_by("world_coordinates__sources__image__mjd")),
+        "parts": parts,
         "refsets": list(RefSet.objects.filter(provenance=found.provenance_id)),
         "used_by": list(differences.defer("wcs", "quality", "corners").order_by("-mjd")[:LISTED]),
     }

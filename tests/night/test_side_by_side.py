@@ -11,7 +11,8 @@ from processing.config import load
 from processing.exposures import RunSettings, ingest, process_section
 from processing.instruments.base import Instrument
 from processing.provenances import keep_one
-from processing.references import Choice, make_reference
+from processing.reference_choice import Choice
+from processing.references import make_reference
 from processing.star_catalogs import keep_excerpt
 from products.models import (
     Alert,
@@ -110,7 +111,7 @@ def test_four_processes_take_in_the_same_file_and_the_same_catalogue(night):
 
 
 def test_three_processes_make_the_same_reference(night):
-    groups = Choice(instrument="demo", filter="r", sections=("N1",), max_number=1).groups()
+    groups = Choice(("demo",), filter="r", sections=("N1",), max_number=1).groups()
 
     def work():
         make_reference(groups["N1"], "another", SETTINGS.configuration)

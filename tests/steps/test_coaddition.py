@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 from astropy.wcs import WCS
 
+from processing.algorithms.simulation_render import Projection
 from processing.errors import BadInput
 from processing.pipelines import Coaddition
 from processing.providers import CoaddInputs
-from processing.references import _fields
+from processing.reference_choice import in_fields
 from processing.steps.coaddition import common_grid, digest
 from products.pixel_flags import PixelFlag
+from tests.algorithms.pairs import MoffatPSF, render
+from tests.benchmarks._reference_fields import products
 
 
 def test_the_coadd_is_as_deep_as_its_frames_together(ccd):
@@ -131,9 +134,106 @@ def test_images_of_different_filters_are_refused(ccd):
         Coaddition().run(inputs=CoaddInputs((parts[0], replace(parts[1], image=other))))
 
 
+def changed(part, **columns):
+    """A part with another image; `columns` are planes or fields of it."""
+    image = copy.copy(part.image)
+    image.__dict__["_planes"] = dict(part.image.__dict__["_planes"])
+    for name, value in columns.items():
+        setattr(image, name, value)
+    return replace(part, image=image)
+
+
+def test_without_an_image_there_is_no_coadd():
+    with pytest.raises(BadInput, match="there is none"):
+        Coaddition().run(inputs=CoaddInputs(()))
+
+
+def test_one_image_alone_is_itself(ccd):
+    part = ccd.components.components[0]
+    coadd = Coaddition().run(inputs=CoaddInputs((part,)))
+    assert coadd.coverage.max() == 1 and coadd.quality["images"] == 1
+    scale = np.median(coadd.weight[coadd.weight > 0]) / np.median(part.image.weight[part.image.weight > 0])
+    assert scale == pytest.approx(1, abs=0.05)
+
+
+def test_an_image_whose_wcs_points_elsewhere_is_refused_by_name(ccd):
+    parts = ccd.components.components
+    away = copy.copy(parts[1].world_coordinates)
+    wcs = away.wcs
+    wcs.wcs.crval = [wcs.wcs.crval[0] + 3, wcs.wcs.crval[1]]
+    away.header = wcs.to_header(relax=True).tostring(sep="\n")
+    wrong = replace(parts[1], world_coordinates=away)
+    with pytest.raises(BadInput, match=r"0% of it is on .*, 10% needed; is its WCS right"):
+        Coaddition().run(inputs=CoaddInputs((parts[0], wrong)))
+
+
+def test_an_image_that_is_masked_by_half_adds_depth_where_it_is_good(ccd):
+    parts = ccd.components.components
+    weight = parts[1].image.weight.copy()
+    weight[: weight.shape[0] // 2] = 0
+    coadd = Coaddition().run(inputs=CoaddInputs((parts[0], changed(parts[1], weight=weight), parts[2])))
+    ny, nx = coadd.height, coadd.width
+    low, high = (np.median(coadd.coverage[part, 60 : nx - 60]) for part in (slice(60, 200), slice(ny - 200, ny - 60)))
+    assert (low, high) == (2, 3)
+    bad = np.zeros_like(weight)
+    coadd = Coaddition().run(inputs=CoaddInputs((parts[0], changed(parts[1], weight=bad))))
+    assert coadd.quality["left_out"] == {str(parts[1].image): "none of its pixels is usable"}
+    with pytest.raises(BadInput, match="no frame has a usable pixel"):
+        Coaddition().run(inputs=CoaddInputs((changed(parts[1], weight=bad),)))
+
+
+def test_a_bad_image_among_good_ones_is_left_out_and_named(ccd):
+    parts = ccd.components.components
+    step = Coaddition()
+    rng = np.random.default_rng(1)
+    noisy = changed(parts[1], data=parts[1].image.data + rng.normal(0, 300, parts[1].image.shape).astype(np.float32))
+    coadd = step.run(inputs=CoaddInputs((parts[0], noisy, parts[2])))
+    [(name, why)] = coadd.quality["left_out"].items()
+    assert name == str(noisy.image) and "times as much as its noise says" in why
+    assert step.warnings() == [f"{name} is not in it: {why}"]
+    assert coadd.related["components"] == [parts[0].zero_point.pk, parts[2].zero_point.pk]
+    assert coadd.coverage.max() == 2 and coadd.components_digest == digest([part.zero_point for part in parts])
+    faint = copy.copy(parts[1].zero_point)
+    faint.zp -= 1.0
+    coadd = step.run(inputs=CoaddInputs((parts[0], replace(parts[1], zero_point=faint), parts[2])))
+    assert "of the flux of those of the other images" in next(iter(coadd.quality["left_out"].values()))
+    assert Coaddition().run(inputs=CoaddInputs(parts)).quality["left_out"] == {}
+
+
+def test_images_of_other_pixels_and_zero_points_keep_the_flux_of_stars():
+    rng, parts = np.random.default_rng(4), []
+    ra, dec = 150.1 + rng.uniform(-0.006, 0.006, 12), -27.3 + rng.uniform(-0.006, 0.006, 12)
+    for place, (scale, size, zero_point) in enumerate(((0.263, 260, 27.0), (0.4, 190, 27.5), (0.3, 240, 26.0))):
+        middle = ((size - 1) / 2, (size - 1) / 2)
+        projection = Projection(150.1, -27.3, middle, scale, rotation=25.0 * place)
+        fwhm, flux = 1.18 / scale, 20_000 * 10 ** (0.4 * (zero_point - 27))
+        data = render(size, MoffatPSF(fwhm, half=30), np.c_[projection.pixels(ra, dec)], np.full(12, flux))
+        planes = (data + 100).astype(np.float32), np.ones(data.shape, np.float32), np.zeros(data.shape, np.uint16)
+        parts.append(products(place, projection.header(), planes, (fwhm, zero_point, 100.0, 1.0)))
+    both, alone = (Coaddition().run(inputs=CoaddInputs(tuple(some))) for some in (parts, parts[:1]))
+    assert both.quality["left_out"] == {} and both.zero_point_estimate == 27.0
+    for x, y in zip(*(np.rint(axis).astype(int) for axis in WCS(both.wcs_header).all_world2pix(ra, dec, 0))):
+        box = np.s_[y - 9 : y + 10, x - 9 : x + 10]
+        assert both.coverage[box].min() == 3
+        u, v = (
+            axis + 0 for axis in WCS(alone.wcs_header).all_world2pix(*WCS(both.wcs_header).all_pix2world(x, y, 0), 0)
+        )
+        here = np.s_[int(np.rint(v)) - 9 : int(np.rint(v)) + 10, int(np.rint(u)) - 9 : int(np.rint(u)) + 10]
+        assert both.data[box].sum() == pytest.approx(alone.data[here].sum(), rel=0.01)
+
+
+def test_a_proper_coadd_has_the_same_stars_and_the_same_noise(ccd):
+    proper = Coaddition(stack={"method": "proper"}).run(inputs=ccd.components)
+    good = (ccd.coadd.weight > 0) & (proper.weight > 0)
+    sky = good & (np.abs(ccd.coadd.data) < 3 / np.sqrt(np.maximum(ccd.coadd.weight, 1e-12)))
+    assert np.std(proper.data[sky]) == pytest.approx(np.std(ccd.coadd.data[sky]), rel=0.05)
+    bright = good & (ccd.coadd.data > 30 * ccd.made_of.background.noise)
+    assert proper.data[bright].sum() == pytest.approx(ccd.coadd.data[bright].sum(), rel=0.08)
+
+
 def test_images_of_one_ccd_are_stacked_field_by_field():
     def row(ra, dec):
         return SimpleNamespace(image=SimpleNamespace(ra=ra, dec=dec, radius=0.1))
 
     here, dithered, across_zero, elsewhere = row(359.99, 10.0), row(0.03, 10.05), row(0.05, 9.98), row(0.4, 10.0)
-    assert _fields([here, elsewhere, dithered, across_zero]) == [[here, dithered, across_zero], [elsewhere]]
+    assert in_fields([here, elsewhere, dithered, across_zero]) == [[here, dithered, across_zero], [elsewhere]]
