@@ -75,10 +75,11 @@ def read_catalog(path: Path) -> np.ndarray:
         raise BadInput(what=str(path), reason=f"it cannot be read as a table: {text[:150]}") from error
     if "phot_g_mean_mag" in found.colnames:
         from processing.catalogs.gaia import COLUMNS, from_gaia
+        from processing.catalogs.synthetic import gspc_columns
 
         if missing := [name for name in COLUMNS if name not in found.colnames]:
             raise BadInput(what=str(path), reason=f"it is a table of Gaia without {', '.join(missing)}")
-        return from_gaia({name: floats(found[name]) for name in COLUMNS})
+        return from_gaia({name: floats(found[name]) for name in (*COLUMNS, *gspc_columns(found.colnames))})
     lower = {name.lower(): name for name in found.colnames}
 
     def column(*wanted: str, unit: str = "") -> np.ndarray | None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from processing.algorithms.zero_point import polynomial_magnitude
 from processing.catalogs.base import StarCatalogSource, floats, star_table
+from processing.catalogs.synthetic import gspc_magnitudes
 from processing.errors import CatalogAway
 from processing.parameters import param
 
@@ -48,11 +49,16 @@ class Gaia(StarCatalogSource):
 
 
 def from_gaia(columns: dict[str, np.ndarray]) -> np.ndarray:
-    """Stars from columns named as in the Gaia archive, with magnitudes in g, r and i where the colour allows."""
+    """Stars from columns named as in the Gaia archive.
+
+    Magnitudes are G, BP, RP (Vega), those of the GSPC where it is there, and g, r, i (AB) where the colour allows.
+    """
     g, color = columns["phot_g_mean_mag"], columns["phot_bp_mean_mag"] - columns["phot_rp_mean_mag"]
     table = {name: columns[name] for name in ("ra", "dec", "pmra", "pmdec")}
     for band, (coefficients, scatter, (low, high)) in _TO_SDSS.items():
         known = (color > low) & (color < high)
         table[f"mag_{band}"] = np.where(known, polynomial_magnitude(g, color, coefficients), np.nan)
         table[f"err_{band}"] = np.full(len(g), scatter)
-    return star_table(table)
+    for name, band in (("mag_G", "g"), ("mag_BP", "bp"), ("mag_RP", "rp")):
+        table[name] = columns[f"phot_{band}_mean_mag"]
+    return star_table(table | gspc_magnitudes(columns))

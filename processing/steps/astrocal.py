@@ -6,11 +6,19 @@ import numpy as np
 
 from processing.algorithms.wcs_fit import AstrometryParameters, PixelStars, SkyStars, solve_wcs, wcs_from_header
 from processing.catalogs.base import StarCatalogSource
+from processing.gates import Gate, judge
 from processing.instruments.base import Instrument
 from processing.parameters import Parameters, param
 from processing.providers import StarCatalog
 from processing.step import Step
-from products.models import CoaddImage, ScienceImage, SourceList, WorldCoordinates
+from products.models import Badness, CoaddImage, ScienceImage, SourceList, WorldCoordinates
+
+
+class AstroCalGates(Parameters):
+    """Limits of the solution; beyond them it is kept, with badness."""
+
+    max_residual: float | None = param(0.35, gt=0, unit="px", help="Per axis, of the stars.")
+    min_matches: int | None = param(8, ge=1, help="Matched stars.")
 
 
 class AstroCalParameters(Parameters):
@@ -21,6 +29,7 @@ class AstroCalParameters(Parameters):
     catalog_min_cover: float = param(0.5, ge=0, le=1, help="Part of the image that an imported catalogue must cover.")
     faintest: float = param(21.5, unit="mag", help="Faintest catalogue stars to use.")
     min_snr: float = param(10.0, ge=0, help="Sources with a smaller S/N are not matched.")
+    gates: AstroCalGates = param(AstroCalGates(), help="What makes a solution bad.")
     solution: AstrometryParameters = param(AstrometryParameters(), help="How the solution is found and fitted.")
 
 
@@ -28,13 +37,12 @@ class AstroCal(Step):
     """Match the sources of an image with catalogue stars and fit the WCS."""
 
     name = "astrocal"
-    version = (1, 0, 0)
+    version = (1, 1, 0)
     parameters: AstroCalParameters
 
     def run(
         self, image: ScienceImage | CoaddImage, sources: SourceList, catalog: StarCatalog, instrument: Instrument
     ) -> WorldCoordinates:
-        self._warnings: list[str] = []
         table = sources.table
         good = (table["snr"] >= self.parameters.min_snr) & ~table["is_masked"] & ~table["is_saturated"]
         good &= table["flux"] > 0
@@ -49,8 +57,7 @@ class AstroCal(Step):
             image.shape,
             self.parameters.solution,
         )
-        self._warnings = list(found.warnings)
-        return WorldCoordinates(
+        solution = WorldCoordinates(
             sources=sources,
             header=found.header.tostring(sep="\n"),
             n_matches=found.n_matches,
@@ -59,6 +66,14 @@ class AstroCal(Step):
             order=found.order,
             catalog=catalog.origin,
         )
+        p = self.parameters.gates
+        residual = None if image.pixel_scale is None else solution.rms / image.pixel_scale
+        gates = [
+            Gate("astrometric residual per axis", residual, Badness.BIG_RESIDUALS, most=p.max_residual, unit="px"),
+            Gate("matched stars", solution.n_matches, Badness.MATCH_FAILED, least=p.min_matches),
+        ]
+        self._warnings = [*found.warnings, *judge(solution, gates)]
+        return solution
 
     def warnings(self) -> list[str]:
         return self._warnings

@@ -9,6 +9,7 @@ from processing.algorithms.extraction import DetectionParameters, extract_source
 from processing.algorithms.psf_fit import fit_psf
 from processing.algorithms.psf_model import PSFParameters
 from processing.algorithms.psf_photometry import fit_stars
+from processing.extraction_gates import ExtractionGates, judge_extraction
 from processing.parameters import Parameters, param
 from processing.step import Step
 from products.models import PSF, Background, CoaddImage, ScienceImage, SourceList
@@ -19,6 +20,7 @@ class ExtractionParameters(Parameters):
     background: BackgroundParameters = param(BackgroundParameters(), help="How the sky is measured.")
     detection: DetectionParameters = param(DetectionParameters(), help="How sources are found.")
     psf: PSFParameters = param(PSFParameters(), help="How the PSF is modelled.")
+    gates: ExtractionGates = param(ExtractionGates(), help="What makes sources, PSF or sky bad.")
     psf_photometry_snr: float = param(5.0, ge=0, help="PSF photometry of sources from this S/N on.")
 
 
@@ -26,7 +28,7 @@ class Extraction(Step):
     """Find the sources of an image, measure its sky and its PSF."""
 
     name = "extraction"
-    version = (1, 4, 0)
+    version = (1, 5, 0)
     parameters: ExtractionParameters
 
     def run(self, image: ScienceImage | CoaddImage) -> tuple[SourceList, PSF, Background]:
@@ -62,7 +64,11 @@ class Extraction(Step):
         background = Background(
             sources=source_list, level=sky.level, rms=sky.rms, value=float(sky.value), noise=float(sky.noise)
         )
+        self._warnings = judge_extraction(image, source_list, psf, background, p.gates)
         return source_list, psf, background
+
+    def warnings(self) -> list[str]:
+        return self._warnings
 
     def _with_psf_fluxes(self, table, signal, variance, mask, model) -> np.ndarray:
         extra = [("flux_psf", "f4"), ("flux_psf_err", "f4"), ("psf_chi2", "f4"), ("x_psf", "f8"), ("y_psf", "f8")]
