@@ -17,8 +17,8 @@ from products.models import Badness, CoaddImage, ScienceImage, SourceList, World
 class AstroCalGates(Parameters):
     """Limits of the solution; beyond them it is kept, with badness."""
 
-    max_residual: float | None = param(0.35, gt=0, unit="px", help="Per axis, of the stars.")
-    min_matches: int | None = param(8, ge=1, help="Matched stars.")
+    max_residual: float | None = param(0.35, gt=0, unit="px", help="Residual per axis, of the stars.")
+    min_matches: int | None = param(8, ge=1, help="Stars that must match.")
 
 
 class AstroCalParameters(Parameters):
