@@ -113,9 +113,10 @@ def fit_zero_point(
         used = kept
     pull = residual[used] / error[used]
     design = data.design[used] / error[used, None]
-    # Huber's weights cost a twentieth of the information; errors that do not explain the scatter are made larger.
+    # Huber's weights cost a twentieth of the information. The scatter decides how large the errors are, but that of few
+    # stars may be small by chance.
     spread = mad_std(pull) * _few(len(pull), design.shape[1])
-    covariance = np.linalg.inv(design.T @ design) / 0.95 * max(1.0, spread) ** 2
+    covariance = np.linalg.inv(design.T @ design) / 0.95 * (spread if len(pull) > 30 else max(1.0, spread)) ** 2
     bright = used & (data.own <= _bright_error(data.own[used], p.bright_error))
     trend, trend_err = _slope(stars.mag[used], residual[used], error[used])
     slope = data.design.shape[1] > 1
