@@ -22,7 +22,7 @@ from processing.steps.photocal import Matched, PhotoCal
 from products.figures import kept
 from products.models import PSF, Background, CatalogExcerpt, Image, ZeroPoint
 
-MOST = 1500  # stars that are drawn: the brightest
+MOST = 800  # stars that are drawn: the brightest
 CELLS = 6  # of a map, along the shorter side of the image
 VERSION = 1
 

@@ -78,7 +78,7 @@ def transformations(system: str, band: str, table: str = "") -> tuple[Transforma
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", table):
             raise BadInput(what=f"photometry table '{table}'", reason="name it by letters, digits, dots and dashes")
         paths.insert(0, own_path(system, f"photometry_{table}"))
-        if not paths[0].is_file():
+        if not paths[0].is_file() and not own_path(system, f"zero_points_{table}").is_file():
             raise BadInput(what=f"photometry table '{table}'", reason=f"there is no file {paths[0]}")
     found = [row for path in paths if path.is_file() for row in _rows(path, path.stat().st_mtime_ns)]
     return tuple(row for row in found if row.filter == band)

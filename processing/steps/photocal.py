@@ -19,6 +19,7 @@ from processing.algorithms.zero_point import (
 from processing.catalogs.base import StarCatalogSource
 from processing.gates import Gate, judge
 from processing.instruments.base import Instrument
+from processing.instruments.clear_air import clear_zero_point
 from processing.parameters import Parameters, param
 from processing.providers import StarCatalog
 from processing.step import Step
@@ -109,7 +110,7 @@ class PhotoCal(Step):
             aperture_corrections=[-float(value) for value in corrections.corrections],
             catalog=catalog.origin,
         )
-        lost = light_lost(image, zero_point)
+        lost = self._light_lost(image, zero_point, instrument)
         zero_point.figures = figures_of(fit) | ({} if lost is None else {"light_lost": round(lost, 4)})
         self._warnings = judge(zero_point, self._gates(fit, lost))
         return zero_point
@@ -140,6 +141,18 @@ class PhotoCal(Step):
         flux, flux_err, x, y = (table[name][rows].astype(float) for name in ("flux_psf", "flux_psf_err", "x", "y"))
         return Matched(rows, stars, MeasuredStars(flux, flux_err, mag[stars], err[stars], color[stars], x, y))
 
+    def _light_lost(
+        self, image: ScienceImage | CoaddImage, zero_point: ZeroPoint, instrument: Instrument
+    ) -> float | None:
+        """By how much stars are fainter than in clear air, mag; None where nobody knows, and of coadds."""
+        if isinstance(image, CoaddImage):
+            return None
+        expected = image.zero_point_estimate
+        if expected is None:
+            clear = (image.filter, image.exposure_time, image.airmass, self.parameters.photometry_table)
+            expected = clear_zero_point(instrument.photometric_system, *clear)
+        return None if expected is None else float(expected - zero_point.zp)
+
     def _gates(self, fit: ZeroPointFit, lost: float | None) -> list[Gate]:
         p, residuals = self.parameters.gates, Badness.BIG_RESIDUALS
         gained = None if lost is None else -lost
@@ -168,13 +181,6 @@ class PhotoCal(Step):
         rows = np.flatnonzero(np.isfinite(distance))
         rows = rows[back[nearest[rows]] == rows]
         return rows, nearest[rows]
-
-
-def light_lost(image: ScienceImage | CoaddImage, zero_point: ZeroPoint) -> float | None:
-    """By how much stars are fainter than in clear air, mag; None where nobody knows, and of coadds."""
-    if image.zero_point_estimate is None or isinstance(image, CoaddImage):
-        return None
-    return float(image.zero_point_estimate - zero_point.zp)
 
 
 def figures_of(fit: ZeroPointFit) -> dict[str, float]:

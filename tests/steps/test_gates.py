@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from django.test import override_settings
 
 from processing.errors import NotEnoughStars
 from processing.gates import Gate, judge
 from processing.pipelines import AstroCal, Extraction, PhotoCal
 from products.models import Badness, ZeroPoint
+from tests.instruments.test_clear_air import HEADER
 from tests.steps.test_calibration import astrocal, photocal, row_like
 
 CALIBRATION = ("sources", "psf", "background", "world_coordinates", "zero_point")
@@ -149,3 +151,14 @@ def test_variable_and_doubled_stars_of_the_catalogue_are_not_used(ccd):
     table["is_variable"] = True
     with pytest.raises(NotEnoughStars):
         photocal(ccd, replace(catalog, table=table))
+
+
+def test_clear_air_is_known_from_a_table_where_the_file_does_not_tell(ccd, tmp_path):
+    (tmp_path / "instruments").mkdir()
+    image = image_with_clear_zero_point(ccd, None)
+    clear = ccd.new["zero_point"].zp + 2.5 - 2.5 * np.log10(image.exposure_time) + 0.1 * (image.airmass - 1)
+    table = HEADER + f'r,{clear},0.1,"one night"\n'
+    (tmp_path / "instruments" / "sdss_zero_points_mine.ecsv").write_text(table)
+    with override_settings(SEECHANGE_DATA=tmp_path):
+        found = photocal(ccd, ccd.catalog(ccd.late.mjd), PhotoCal(photometry_table="mine"), image=image)
+    assert found.badness_own == Badness.CLOUDS and found.figures["light_lost"] == pytest.approx(2.5, abs=0.01)
