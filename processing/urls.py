@@ -1,10 +1,14 @@
-"""Addresses of the pages that describe the pipeline."""
+"""Addresses of the pages that describe the pipeline, and of those that need its algorithms."""
 
 from django.urls import path
 
-from processing import views
+from processing import calibration_views, views
 
 urlpatterns = [
     path("", views.pipeline, name="pipeline"),
     path("steps/<str:name>/", views.step, name="step"),
+]
+calibration_patterns = [  # beside the pages of the archive
+    path("exposures/<str:name>/<str:section>/calibration/", calibration_views.ccd, name="ccd_calibration"),
+    path("images/<uuid:key>/calibration/", calibration_views.image, name="image_calibration"),
 ]

@@ -13,10 +13,10 @@ from django.conf import settings
 
 from products import storage
 from products.models import Image
-from products.models.files import FileBacked
+from products.models.base import Identified
 
 
-def kept(row: FileBacked, name: str, read: Callable[[], Any], *, version: int = 1) -> Any:
+def kept(row: Identified, name: str, read: Callable[[], Any], *, version: int = 1) -> Any:
     """What `read` gives for a row, read once; raise `version` when the numbers mean something else."""
     key = row.pk.hex
     path = Path(settings.SEECHANGE_DATA) / "previews" / key[-2:] / f"{key}_{name}_v{version}.json"

@@ -11,6 +11,7 @@ from astropy.table import Table
 from astropy.units import Unit, UnitConversionError, UnrecognizedUnit
 
 from processing.catalogs.base import FLAGS, UNITS, star_table
+from processing.catalogs.synthetic import gspc_columns, gspc_magnitudes
 from processing.errors import BadInput
 
 NAMES = {  # column of `star_table` -> what it is called elsewhere, in any case
@@ -51,6 +52,7 @@ def used(names: Iterable[str]) -> list[str]:
     known = {other for others in NAMES.values() for other in others} | {"source_id", "source", "id"}
     known |= {form.format(band).lower() for form in (*_MAGNITUDES, *_ERRORS) for band in _BANDS}
     known |= {form.format(band).lower() for *forms, bands in _GAIA.values() for form in forms for band in bands}
+    known.update(gspc_columns(names := list(names)))
     return [name for name in names if name.lower() in known or name.startswith(("mag_", "err_"))]
 
 
@@ -113,7 +115,8 @@ def _gaia(found: Table, lower: dict[str, str], what: str) -> dict[str, np.ndarra
             elif kind == "lsst":
                 errors = [_POGSON * error / flux for error, flux in zip(errors, values)]
                 values = [31.4 - 2.5 * np.log10(flux) - ab for flux, ab in zip(values, _AB_MINUS_VEGA)]
-        return magnitudes(*values, *errors)
+        synthetic = {name: numbers(found[name], "", what) for name in gspc_columns(found.colnames)}
+        return magnitudes(*values, *errors) | gspc_magnitudes(synthetic)
     return {}
 
 

@@ -19,14 +19,14 @@ from processing.admission.admitting import Admitted, admit, ensure_admitted
 from processing.admission.rules import AdmissionRules
 from processing.algorithms.horizon import Site
 from processing.algorithms.overscan import Amplifier
-from processing.errors import BadInput, EmptyCatalog, StepError
+from processing.errors import BadInput, StepError
+from processing.instruments import catalog_magnitudes
 from processing.instruments.offers import Found, Offer, Unreadable, fetched_file, settled_files
 from processing.plugins import Plugin
 
 if TYPE_CHECKING:
     from products.models import SensorSection
 
-_COLORS = {"u": ("u", "g"), "g": ("g", "r"), "r": ("g", "r"), "i": ("r", "i"), "z": ("i", "z"), "y": ("z", "y")}
 _OFFERED = ("kind", "mjd", "exposure_time", "filter", "filters", "target", "project", "ra", "dec")
 
 
@@ -88,6 +88,8 @@ class Instrument(Plugin):
     filters: ClassVar[tuple[str, ...]] = ()  # short names; empty: any
     site: ClassVar[Site | None] = None
     flips: ClassVar[tuple[str, ...]] = ()  # axes that its headers may count the wrong way: "x", "y", "xy"
+    photometric_system: ClassVar[str] = "sdss"  # of which tables lead from catalogues to its filters
+    calibrated_by: ClassVar[Mapping[str, str]] = {}  # its filter → the one that catalogues have instead
     admission: ClassVar[AdmissionRules] = AdmissionRules()  # what its files must be like to be opened at all
 
     def admission_rules(self) -> AdmissionRules:
@@ -188,21 +190,21 @@ class Instrument(Plugin):
         return short
 
     def catalog_magnitude(self, stars: np.ndarray, band: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Magnitudes of catalogue stars in the instrument's `band`, their errors, a colour (NaN: unknown): (n,) each.
+        """How bright catalogue stars are in the instrument's `band`, errors, a colour (NaN: unknown): (n,) each.
 
-        Raises EmptyCatalog where the catalogue has no magnitudes in the band.
+        Also of stars of any colour, for which it is rough: `calibration_magnitude` has those that calibrate. Raises
+        EmptyCatalog where the catalogue has no magnitudes that lead to the band.
         """
-        names = stars.dtype.names
-        if f"mag_{band}" not in names:
-            has = ", ".join(name.removeprefix("mag_") for name in names if name.startswith("mag_")) or "none"
-            hint = f"it has no magnitudes in filter '{band}' (it has {has}); import one that has, or name the filter so"
-            raise EmptyCatalog(catalog="at hand", found=0, needed=1, hint=hint)
-        mag = stars[f"mag_{band}"].astype(float)
-        error = stars[f"err_{band}"].astype(float) if f"err_{band}" in names else np.full(len(mag), 0.02)
-        blue, red = (f"mag_{name}" for name in _COLORS.get(band, ("", "")))
-        known = {blue, red} <= set(names)
-        color = stars[blue].astype(float) - stars[red].astype(float) if known else np.full(len(mag), np.nan)
-        return mag, error, color
+        return catalog_magnitudes.rough(stars, self.photometric_system, self.calibrated_by.get(band, band))
+
+    def calibration_magnitude(
+        self, stars: np.ndarray, band: str, table: str = ""
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """AB magnitudes of catalogue stars in `band` that can calibrate (NaN: others), errors, a colour: (n,) each.
+
+        By the tables of the photometric system, an archive's own `table` first. Raises EmptyCatalog as above.
+        """
+        return catalog_magnitudes.precise(stars, self.photometric_system, self.calibrated_by.get(band, band), table)
 
 
 @contextlib.contextmanager

@@ -53,6 +53,7 @@ class Decam(Instrument):
         "overscan", "crosstalk", "linearity", "flat", "illumination", "fringe", "bad_pixels",
     )  # fmt: skip
     only_in: ClassVar[Mapping[str, tuple[str, ...]]] = {"fringe": ("z", "Y")}
+    photometric_system: ClassVar[str] = "decam"
     filters: ClassVar[tuple[str, ...]] = (
         *_FILTER_WORDS, "N395", "N411", "N419", "N501", "N540", "N662", "N673", "N708", "N964",
     )  # fmt: skip

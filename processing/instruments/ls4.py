@@ -69,6 +69,7 @@ class Ls4(Instrument):
     site: ClassVar[Site] = LA_SILLA
     corrections: ClassVar[tuple[str, ...]] = ("overscan", "bias", "flat")
     only_in: ClassVar[Mapping[str, tuple[str, ...]]] = {"fringe": ("z",)}
+    photometric_system: ClassVar[str] = "ls4"
     filters: ClassVar[tuple[str, ...]] = ("g", "i", "z")
     # Packed by a program of the survey, whose checksums and blanks are not those of fpack.
     admission: ClassVar[AdmissionRules] = AdmissionRules(

@@ -49,7 +49,8 @@ _MASK = {  # bit of a mask → what it is here; what is not named is no reason t
     11: PixelFlag.BAD,  # dirty: far below its neighbourhood
     12: PixelFlag.BRIGHT_HALO,
 }
-_CALIBRATED_BY = {"R": "r", "Ha656": "r", "Ha663": "r"}  # our band → that of the catalogues, as the archive does it
+# As the archive does it: the colour term takes up the rest.
+_CALIBRATED_BY = {"R": "r", "Ha656": "r", "Ha663": "r"}
 _WCS = re.compile(
     r"(WCSAXES|RADESYS|EQUINOX|L(ON|AT)POLE|C(TYPE|UNIT|RVAL|RPIX|DELT|ROTA)[12]|(CD|PC)[12]_[12]"
     r"|PV[12]_\d+|[AB]P?_(ORDER|DMAX|\d_\d))$"
@@ -62,6 +63,7 @@ class Ptf(Instrument):
     name = "ptf"
     site: ClassVar[Site] = Site(latitude=33.3563, longitude=-116.865, height=1712.0)
     filters: ClassVar[tuple[str, ...]] = ("g", "R", "Ha656", "Ha663")
+    calibrated_by: ClassVar[Mapping[str, str]] = _CALIBRATED_BY
     admission: ClassVar[AdmissionRules] = AdmissionRules(
         keywords=(
             RequiredKeyword(("CCDID",), int, low=0, high=11),
@@ -128,10 +130,6 @@ class Ptf(Instrument):
             flags=flags,
             done=DONE,
         )
-
-    def catalog_magnitude(self, stars: np.ndarray, band: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """As for every instrument; R and the Hα filters are compared with r, and the colour term takes up the rest."""
-        return super().catalog_magnitude(stars, _CALIBRATED_BY.get(band, band))
 
     def _companions(self, path: Path) -> dict[str, Path]:
         name = self.mask_file or (path.name.replace("_scie_", "_mask_") if "_scie_" in path.name else "")

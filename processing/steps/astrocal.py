@@ -16,11 +16,19 @@ from processing.algorithms.wcs_fit import (
 )
 from processing.catalogs.base import StarCatalogSource
 from processing.errors import NoSolution
+from processing.gates import Gate, judge
 from processing.instruments.base import Instrument
 from processing.parameters import Parameters, param
 from processing.providers import StarCatalog
 from processing.step import Step
-from products.models import CoaddImage, ScienceImage, SourceList, WorldCoordinates
+from products.models import Badness, CoaddImage, ScienceImage, SourceList, WorldCoordinates
+
+
+class AstroCalGates(Parameters):
+    """Limits of the solution; beyond them it is kept, with badness."""
+
+    max_residual: float | None = param(0.35, gt=0, unit="px", help="Residual per axis, of the stars.")
+    min_matches: int | None = param(8, ge=1, help="Stars that must match.")
 
 
 class AstroCalParameters(Parameters):
@@ -35,6 +43,7 @@ class AstroCalParameters(Parameters):
     refraction_airmass: float = param(
         1.3, ge=1, help="From this airmass on, refraction by colour is fitted where colours and the site are known."
     )
+    gates: AstroCalGates = param(AstroCalGates(), help="What makes a solution bad.")
     solution: AstrometryParameters = param(AstrometryParameters(), help="How the solution is found and fitted.")
 
 
@@ -48,14 +57,12 @@ class AstroCal(Step):
     def run(
         self, image: ScienceImage | CoaddImage, sources: SourceList, catalog: StarCatalog, instrument: Instrument
     ) -> WorldCoordinates:
-        self._warnings: list[str] = []
         detections = self._detections(sources.table)
         stars = self._stars(catalog.table, instrument, image.filter)
         found = solve_wcs(
             detections, stars, wcs_from_header(image.wcs_header), image.shape, self.parameters.solution,
             flips=instrument.flips, zenith=self._zenith(image, instrument),
         )  # fmt: skip
-        self._warnings = list(found.warnings)
         solution = WorldCoordinates(
             sources=sources,
             header=_cards(found).tostring(sep="\n"),
@@ -66,6 +73,13 @@ class AstroCal(Step):
             catalog=catalog.origin,
         )
         solution.related = {"catalog_excerpts": [row.pk for row in catalog.excerpts]}
+        p = self.parameters.gates
+        residual = None if image.pixel_scale is None else solution.rms / image.pixel_scale
+        gates = [
+            Gate("astrometric residual per axis", residual, Badness.BIG_RESIDUALS, most=p.max_residual, unit="px"),
+            Gate("matched stars", solution.n_matches, Badness.MATCH_FAILED, least=p.min_matches),
+        ]
+        self._warnings = [*found.warnings, *judge(solution, gates)]
         return solution
 
     def _detections(self, table: np.ndarray) -> PixelStars:

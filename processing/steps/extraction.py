@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from processing.algorithms.background import BackgroundMap, BackgroundParameters, estimate_background
+from processing.algorithms.background import BackgroundParameters, estimate_background
 from processing.algorithms.extraction import DetectionParameters, Sources, extract_sources, select_stars
 from processing.algorithms.injected_depth import injected_depth
 from processing.algorithms.psf_fit import fit_psf
@@ -12,10 +12,11 @@ from processing.algorithms.psf_model import PSFModel, PSFParameters
 from processing.algorithms.psf_photometry import fit_stars
 from processing.algorithms.star_galaxy import spread_model, star_probability
 from processing.errors import BadInput
+from processing.extraction_gates import ExtractionGates, judge_extraction
 from processing.parameters import Parameters, param
 from processing.step import Step
 from processing.steps.planes import total_variance
-from products.models import PSF, Background, Badness, CoaddImage, ScienceImage, SourceList
+from products.models import PSF, Background, CoaddImage, ScienceImage, SourceList
 from products.pixel_flags import PixelFlag
 from products.source_flags import OF_SEP, SourceFlag
 
@@ -36,23 +37,10 @@ class ExtractionParameters(Parameters):
     background: BackgroundParameters = param(BackgroundParameters(), help="How the sky is measured.")
     detection: DetectionParameters = param(DetectionParameters(), help="How sources are found.")
     psf: PSFParameters = param(PSFParameters(), help="How the PSF is modelled.")
+    gates: ExtractionGates = param(ExtractionGates(), help="What makes sources, PSF or sky bad.")
     psf_photometry_snr: float = param(5.0, ge=0, help="PSF photometry of sources from this S/N on.")
     injected: int = param(
         300, ge=0, help="Faint PSFs that are put at empty places to check the limiting magnitude; 0 for none."
-    )
-    few_sources: int = param(10, ge=0, help="With fewer sources the list is marked as bad.")
-    confusion: float = param(
-        5.0, ge=0, unit="FWHM^2", help="With less room for each source the list is marked as bad: crowded to confusion."
-    )
-    max_psf_chi2: float = param(10.0, gt=0, help="With a larger median χ² of its stars the PSF is marked as bad.")
-    min_empty: float = param(
-        0.08, ge=0, le=1, help="With a smaller part of the image free of objects the sky is marked as bad."
-    )
-    max_sky_residual: float = param(
-        0.2,
-        gt=0,
-        unit="sigma",
-        help="With a larger mean of the empty pixels after subtraction the sky is marked as bad.",
     )
 
 
@@ -60,7 +48,7 @@ class Extraction(Step):
     """Find the sources of an image, measure its sky and its PSF."""
 
     name = "extraction"
-    version = (1, 5, 0)
+    version = (1, 6, 0)
     parameters: ExtractionParameters
 
     def run(self, image: ScienceImage | CoaddImage) -> tuple[SourceList, PSF, Background]:
@@ -86,7 +74,6 @@ class Extraction(Step):
             aperture_radii=[float(radius) for radius in sources.aperture_radii],
             best_aperture=sources.best_aperture,
             threshold=p.detection.threshold,
-            badness_own=int(self._source_badness(sources)),
         )
         psf = PSF(
             sources=source_list,
@@ -96,7 +83,6 @@ class Extraction(Step):
             order=model.order,
             n_stars=model.n_stars,
             chi2=float(model.chi2),
-            badness_own=int(Badness.PSF_FIT_FAILED if self._is_psf_bad(model) else Badness(0)),
         )
         background = Background(
             sources=source_list,
@@ -104,9 +90,12 @@ class Extraction(Step):
             rms=sky.rms,
             value=float(sky.value),
             noise=float(sky.noise),
-            badness_own=int(self._sky_badness(sky)),
         )
+        self._warnings = judge_extraction(image, (source_list, psf, background), sky, p.gates)
         return source_list, psf, background
+
+    def warnings(self) -> list[str]:
+        return self._warnings
 
     def _with_psf(self, table, signal, variance, mask, model) -> np.ndarray:
         """The table with PSF fluxes, the statistic of shape and the flags."""
@@ -143,23 +132,6 @@ class Extraction(Step):
             return {}
         fluxes = {"LIMFOUND": found.flux_50, "LIMFORCE": found.flux_5sigma, "LIMNOISE": found.expected_5sigma}
         return fluxes | {"LIMCOUNT": found.count}
-
-    def _source_badness(self, sources: Sources) -> Badness:
-        p, count = self.parameters, len(sources)
-        found = Badness.FEW_SOURCES if count < p.few_sources else Badness(0)
-        if sources.fwhm > 0 and sources.segmentation.size < p.confusion * sources.fwhm**2 * count:
-            found |= Badness.MANY_SOURCES
-        return found
-
-    def _is_psf_bad(self, model: PSFModel) -> bool:
-        return model.n_stars == 0 or not model.chi2 <= self.parameters.max_psf_chi2
-
-    def _sky_badness(self, sky: BackgroundMap) -> Badness:
-        p = self.parameters
-        found = Badness.CROWDED_BACKGROUND if 1 - sky.covered < p.min_empty else Badness(0)
-        if not abs(sky.residual) <= p.max_sky_residual:
-            found |= Badness.BACKGROUND_FIT_FAILED
-        return found
 
 
 def _finite(data: np.ndarray, mask: np.ndarray) -> np.ndarray:

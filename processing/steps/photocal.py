@@ -2,19 +2,50 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.spatial import cKDTree
 
 from processing.algorithms.apertures import aperture_corrections
 from processing.algorithms.psf_model import PSFModel
-from processing.algorithms.zero_point import PhotometryParameters, fit_zero_point, limiting_magnitude
+from processing.algorithms.zero_point import (
+    MeasuredStars,
+    PhotometryParameters,
+    ZeroPointFit,
+    fit_zero_point,
+    limiting_magnitude,
+)
 from processing.catalogs.base import StarCatalogSource
+from processing.gates import Gate, judge
 from processing.instruments.base import Instrument
+from processing.instruments.clear_air import clear_zero_point
 from processing.parameters import Parameters, param
 from processing.providers import StarCatalog
 from processing.step import Step
-from products.models import PSF, Background, CoaddImage, ScienceImage, SourceList, WorldCoordinates, ZeroPoint
+from products.models import PSF, Background, Badness, CoaddImage, ScienceImage, SourceList, WorldCoordinates, ZeroPoint
 from products.sky import unit_vectors
+
+
+class PhotoCalGates(Parameters):
+    """Limits of the zero point; beyond them it is kept, with badness."""
+
+    max_scatter: float | None = param(0.1, gt=0, unit="mag", help="Of bright stars around the fit.")
+    max_error: float | None = param(0.05, gt=0, unit="mag", help="Statistical error of the zero point.")
+    max_light_lost: float | None = param(
+        1.5,
+        unit="mag",
+        help="By so much stars may be fainter than in clear air, where the zero point of that is known.",
+    )
+    max_light_gained: float | None = param(
+        1.0, ge=0, unit="mag", help="By so much they may be brighter; more is a wrong match, or a wrong setting."
+    )
+    max_variation: float | None = param(
+        0.1,
+        gt=0,
+        unit="mag",
+        help="Largest minus smallest zero point over the image, where the stars ask for one that varies.",
+    )
 
 
 class PhotoCalParameters(Parameters):
@@ -26,14 +57,29 @@ class PhotoCalParameters(Parameters):
     faintest: float = param(21.5, unit="mag", help="Faintest catalogue stars to use.")
     match_radius: float = param(1.0, gt=0, unit="arcsec", help="A source is a catalogue star within this distance.")
     min_snr: float = param(20.0, ge=0, help="Stars with a smaller S/N are not used.")
+    photometry_table: str = param(
+        "",
+        help="Name of a table of one's own with the way from catalogue magnitudes to the filters: "
+        "instruments/SYSTEM_photometry_NAME.ecsv in the data folder.",
+    )
     fit: PhotometryParameters = param(PhotometryParameters(), help="How the zero point is fitted.")
+    gates: PhotoCalGates = param(PhotoCalGates(), help="What makes a zero point bad.")
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Sources that are catalogue stars."""
+
+    rows: np.ndarray  # (n,) of the source list
+    stars: np.ndarray  # (n,) of the catalogue
+    measured: MeasuredStars
 
 
 class PhotoCal(Step):
     """Compare PSF fluxes with catalogue magnitudes and fit the zero point."""
 
     name = "photocal"
-    version = (1, 1, 0)
+    version = (1, 2, 0)
     parameters: PhotoCalParameters
 
     def run(
@@ -46,24 +92,12 @@ class PhotoCal(Step):
         catalog: StarCatalog,
         instrument: Instrument,
     ) -> ZeroPoint:
-        p, table = self.parameters, sources.table
-        good = (table["flux_psf"] > p.min_snr * table["flux_psf_err"]) & (table["flux_psf_err"] > 0)
-        good &= ~table["is_masked"] & ~table["is_saturated"] & (table["sep_flag"] == 0)
-        table = table[good]
-        mag, err, color = instrument.catalog_magnitude(catalog.table, image.filter)
-        usable = np.isfinite(mag) & catalog.table["is_star"].astype(bool) & (mag < p.faintest)
-        rows, stars = self._match(table, catalog.table[usable], world_coordinates)
-        fit = fit_zero_point(
-            table["flux_psf"][rows],
-            table["flux_psf_err"][rows],
-            mag[usable][stars],
-            err[usable][stars],
-            color[usable][stars],
-            p.fit,
-        )
+        matched = self.matched(image, sources, world_coordinates, catalog, instrument)
+        fit = fit_zero_point(matched.measured, self.parameters.fit, image.shape)
         model = PSFModel.from_planes(psf.planes, psf.model_header)
         stamp = model.stamp((image.width - 1) / 2, (image.height - 1) / 2)
-        corrections = aperture_corrections(table["flux_aper"][rows][fit.used], table["flux_psf"][rows][fit.used])
+        chosen = sources.table[matched.rows[fit.bright]]
+        corrections = aperture_corrections(chosen["flux_aper"], chosen["flux_psf"])
         zero_point = ZeroPoint(
             world_coordinates=world_coordinates,
             zp=float(fit.zp),
@@ -77,7 +111,62 @@ class PhotoCal(Step):
             catalog=catalog.origin,
         )
         zero_point.related = {"catalog_excerpts": [row.pk for row in catalog.excerpts]}
+        lost = self._light_lost(image, zero_point, instrument)
+        zero_point.figures = figures_of(fit) | ({} if lost is None else {"light_lost": round(lost, 4)})
+        self._warnings = judge(zero_point, self._gates(fit, lost))
         return zero_point
+
+    def warnings(self) -> list[str]:
+        return self._warnings
+
+    def matched(
+        self,
+        image: ScienceImage | CoaddImage,
+        sources: SourceList,
+        world_coordinates: WorldCoordinates,
+        catalog: StarCatalog,
+        instrument: Instrument,
+    ) -> Matched:
+        """The sources that calibrate, with the magnitudes that the catalogue gives them."""
+        p, table = self.parameters, sources.table
+        good = (table["flux_psf"] > p.min_snr * table["flux_psf_err"]) & (table["flux_psf_err"] > 0)
+        good &= ~table["is_masked"] & ~table["is_saturated"] & (table["sep_flag"] == 0)
+        mag, err, color = instrument.calibration_magnitude(catalog.table, image.filter, p.photometry_table)
+        usable = np.isfinite(mag) & catalog.table["is_star"].astype(bool) & (mag < p.faintest)
+        for name in ("is_variable", "is_duplicate"):
+            if name in catalog.table.dtype.names:
+                usable &= ~catalog.table[name]
+        found, known = np.flatnonzero(good), np.flatnonzero(usable)
+        rows, stars = self._match(table[found], catalog.table[known], world_coordinates)
+        rows, stars = found[rows], known[stars]
+        flux, flux_err, x, y = (table[name][rows].astype(float) for name in ("flux_psf", "flux_psf_err", "x", "y"))
+        return Matched(rows, stars, MeasuredStars(flux, flux_err, mag[stars], err[stars], color[stars], x, y))
+
+    def _light_lost(
+        self, image: ScienceImage | CoaddImage, zero_point: ZeroPoint, instrument: Instrument
+    ) -> float | None:
+        """By how much stars are fainter than in clear air, mag; None where nobody knows, and of coadds."""
+        if isinstance(image, CoaddImage):
+            return None
+        expected = image.zero_point_estimate
+        if expected is None:
+            clear = (image.filter, image.exposure_time, image.airmass, self.parameters.photometry_table)
+            expected = clear_zero_point(instrument.photometric_system, *clear)
+        return None if expected is None else float(expected - zero_point.zp)
+
+    def _gates(self, fit: ZeroPointFit, lost: float | None) -> list[Gate]:
+        p, residuals = self.parameters.gates, Badness.BIG_RESIDUALS
+        gained = None if lost is None else -lost
+        return [
+            Gate("scatter of bright stars", fit.scatter, residuals, most=p.max_scatter, unit="mag"),
+            Gate("error of the zero point", fit.zp_err, residuals, most=p.max_error, unit="mag"),
+            Gate("light lost on the way", lost, Badness.CLOUDS, most=p.max_light_lost, unit="mag"),
+            Gate("light gained on the way", gained, Badness.MATCH_FAILED, most=p.max_light_gained, unit="mag"),
+            Gate(
+                "variation of the zero point over the image", fit.surface.range, Badness.UNEVEN_ZERO_POINT,
+                most=p.max_variation, unit="mag",
+            ),
+        ]  # fmt: skip
 
     def _match(
         self, table: np.ndarray, stars: np.ndarray, world_coordinates: WorldCoordinates
@@ -93,3 +182,16 @@ class PhotoCal(Step):
         rows = np.flatnonzero(np.isfinite(distance))
         rows = rows[back[nearest[rows]] == rows]
         return rows, nearest[rows]
+
+
+def figures_of(fit: ZeroPointFit) -> dict[str, float]:
+    """Figures of quality for the report; magnitudes."""
+    found = {
+        "zp_scatter_all": fit.scatter_all,
+        "zp_intrinsic": fit.intrinsic,
+        "zp_trend": fit.trend,
+        "zp_order": fit.surface.order,
+        "zp_variation": fit.surface.range,
+        "zp_color_term_error": fit.color_term_err,
+    }
+    return {name: round(value, 5) for name, value in found.items()} | {"zp_bright_stars": int(fit.bright.sum())}

@@ -16,11 +16,16 @@ class Badness(enum.IntFlag):
     BAD_SUBTRACTION = 1 << 4
     BRIGHT_SKY = 1 << 5
     PSF_FIT_FAILED = 1 << 11
+    BAD_SEEING = 1 << 12
+    ELONGATED = 1 << 13
     FEW_SOURCES = 1 << 16
     MANY_SOURCES = 1 << 17
+    MASKED = 1 << 18
     NO_CATALOG = 1 << 21
     MATCH_FAILED = 1 << 22
     BIG_RESIDUALS = 1 << 23
+    CLOUDS = 1 << 24
+    UNEVEN_ZERO_POINT = 1 << 25
     CROWDED_BACKGROUND = 1 << 31
     BACKGROUND_FIT_FAILED = 1 << 32
     BAD_REFERENCE = 1 << 35
@@ -61,11 +66,16 @@ DESCRIPTIONS = {
     Badness.BAD_SUBTRACTION: "The difference is of no use.",
     Badness.BRIGHT_SKY: "Moon, twilight or other light on the sky.",
     Badness.PSF_FIT_FAILED: "The model of the PSF is not that of the stars.",
+    Badness.BAD_SEEING: "The stars are wider than is of use.",
+    Badness.ELONGATED: "The stars are not round.",
     Badness.FEW_SOURCES: "Fewer sources than such an image has.",
     Badness.MANY_SOURCES: "More sources than such an image has.",
+    Badness.MASKED: "Too many of its pixels cannot be used.",
     Badness.NO_CATALOG: "No catalogue stars to compare with.",
     Badness.MATCH_FAILED: "The stars that match are not the right ones.",
     Badness.BIG_RESIDUALS: "The stars match badly.",
+    Badness.CLOUDS: "Much less light came than through clear air.",
+    Badness.UNEVEN_ZERO_POINT: "The zero point is not the same everywhere in the image.",
     Badness.CROWDED_BACKGROUND: "No empty sky to measure.",
     Badness.BACKGROUND_FIT_FAILED: "The sky is not what the model says.",
     Badness.BAD_REFERENCE: "It must not be subtracted from anything.",
@@ -78,10 +88,12 @@ DESCRIPTIONS = {
     Badness.BLEED_TRAIL: "Charge that spilt from a saturated star.",
 }
 IMAGE = Badness.BANDING | Badness.SHAKING | Badness.SATURATION | Badness.BAD_SUBTRACTION | Badness.BRIGHT_SKY
-PSF_BITS = Badness.PSF_FIT_FAILED
-SOURCES = Badness.FEW_SOURCES | Badness.MANY_SOURCES
-CALIBRATION = Badness.NO_CATALOG | Badness.MATCH_FAILED | Badness.BIG_RESIDUALS
-BACKGROUND = Badness.CROWDED_BACKGROUND | Badness.BACKGROUND_FIT_FAILED
+PSF_BITS = Badness.PSF_FIT_FAILED | Badness.BAD_SEEING | Badness.ELONGATED
+SOURCES = Badness.FEW_SOURCES | Badness.MANY_SOURCES | Badness.MASKED
+CALIBRATION = (
+    Badness.NO_CATALOG | Badness.MATCH_FAILED | Badness.BIG_RESIDUALS | Badness.CLOUDS | Badness.UNEVEN_ZERO_POINT
+)
+BACKGROUND = Badness.CROWDED_BACKGROUND | Badness.BACKGROUND_FIT_FAILED | Badness.BRIGHT_SKY
 REFERENCE = Badness.BAD_REFERENCE | Badness.SUPERSEDED_REFERENCE
 NOT_INHERITED = Badness.SUPERSEDED_REFERENCE  # no fault: what was made with it stays as good as it was
 MEASUREMENT = (

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from django.db import models
@@ -36,6 +38,8 @@ class Product(Identified, HasBadness):
     """One output of one step: exactly one exists for a provenance and its parents."""
 
     KIND = ""  # proxies of one table set this to their kind
+    # Figures of quality beyond the columns: set by the step that makes it, and kept in the report of the CCD.
+    figures: Mapping[str, float] = MappingProxyType({})
 
     provenance = models.ForeignKey(
         "products.Provenance", models.PROTECT, related_name="+", help_text="Code, parameters and upstreams."

@@ -56,7 +56,7 @@ class WorldCoordinates(Product):
         return float(np.hypot(self.rms_ra, self.rms_dec) / np.sqrt(2))
 
     def counts(self) -> dict[str, int | float]:
-        return {"wcs_matches": self.n_matches, "wcs_rms_arcsec": round(self.rms, 4)}
+        return {"wcs_matches": self.n_matches, "wcs_rms_arcsec": round(self.rms, 4)} | self.figures
 
 
 class ZeroPoint(Product):
@@ -115,4 +115,4 @@ class ZeroPoint(Product):
             "zp_scatter": round(self.scatter, 4),
             "zp_stars": self.n_stars,
             "limiting_magnitude": round(self.limiting_magnitude, 3) if self.limiting_magnitude else None,
-        }
+        } | self.figures

@@ -74,7 +74,8 @@ class SourceList(FileProduct):
         return f"{self.n_sources} {self.kind} of {self.image}"
 
     def counts(self) -> dict[str, int | float]:
-        return {str(self.kind): self.n_sources} | ({"psf_stars": self.n_stars} if self.kind == "sources" else {})
+        stars = {"psf_stars": self.n_stars} if self.kind == "sources" else {}
+        return {str(self.kind): self.n_sources} | stars | self.figures
 
     def file_stem(self) -> str:
         return f"{self.kind}/{int(self.image.mjd)}/{self.image.section or 'field'}_{self.kind}"
@@ -115,7 +116,7 @@ class PSF(FileProduct):
         return f"psf/{int(self.sources.image.mjd)}/{self.sources.image.section or 'field'}_psf"
 
     def counts(self) -> dict[str, int | float]:
-        return {"fwhm_pixels": round(self.fwhm_pixels, 3)}
+        return {"fwhm_pixels": round(self.fwhm_pixels, 3)} | self.figures
 
 
 class Background(FileProduct):
@@ -137,4 +138,4 @@ class Background(FileProduct):
         return f"background/{int(self.sources.image.mjd)}/{self.sources.image.section or 'field'}_background"
 
     def counts(self) -> dict[str, int | float]:
-        return {"sky": round(self.value, 1), "noise": round(self.noise, 2)}
+        return {"sky": round(self.value, 1), "noise": round(self.noise, 2)} | self.figures

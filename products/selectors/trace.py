@@ -100,6 +100,14 @@ def tree(image: Image, tag: ChosenTag) -> Tree:
     return found
 
 
+def light_lost(tree: Tree) -> float | None:
+    """By how much the stars are fainter than in clear air, mag; of one exposure only: a coadd has no weather."""
+    expected = tree.image.zero_point_estimate
+    if expected is None or tree.zero_point is None or tree.image.kind != Image.Kind.SCIENCE:
+        return None
+    return expected - tree.zero_point.zp
+
+
 @dataclass
 class Node:
     """A provenance in a graph: depth 0 is the chosen one, negative ones are upstream of it."""

@@ -146,18 +146,20 @@ def _colour(plane: FocalPlane, quantity: Quantity) -> None:
             cell.fill, cell.text = "url(#hatch)", "–"
             continue
         t = (value - plane.low) / ((plane.high - plane.low) or 1)
-        cell.fill, cell.ink = _diverging(t) if quantity.by_filter else _sequential(t)
+        cell.fill, cell.ink = diverging(t) if quantity.by_filter else sequential(t)
         cell.text = f"{value:.{quantity.decimals}f}".replace("-", "−")
 
 
-def _sequential(t: float) -> tuple[str, str]:
+def sequential(t: float) -> tuple[str, str]:
+    """Fill and ink of a cell at `t` from 0 to 1 of the scale."""
     place = min(SEQUENTIAL - 1.001, max(0.0, t * (SEQUENTIAL - 1)))
     step = int(place)
     part = round(100 * (place - step))
     return f"color-mix(in oklab, var(--s{step + 1}) {part}%, var(--s{step}))", "#000" if t > SWITCH else "#fff"
 
 
-def _diverging(t: float) -> tuple[str, str]:
+def diverging(t: float) -> tuple[str, str]:
+    """The same of a scale with 0 in its middle."""
     part = min(1.0, abs(2 * t - 1))
     fill = f"color-mix(in oklab, var(--{'d0' if t < 0.5 else 'd2'}) {round(100 * part)}%, var(--d1))"
     return fill, "#fff" if part > (0.71 if t < 0.5 else 0.79) else "#000"

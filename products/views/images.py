@@ -116,7 +116,7 @@ def viewer(request: HttpRequest, found: Image, tag: ChosenTag) -> dict[str, Any]
         "masks_on": set(request.GET.get("masks", "").split(",")),
         "trouble": trouble,
         "sky": sky_grid(found, header),
-        "lost": light_lost(tree),
+        "lost": trace.light_lost(tree),
         "calibrators": found.calibrators.order_by("kind"),
         "badness": [bad_row(name, row) for name, row in tree.made if int(row.badness)],
         "cut_counts": cut_counts(tree),
@@ -141,14 +141,6 @@ def layers(tree: trace.Tree) -> list[tuple[str, str, str]]:
     if tree.measurement_set and (lost := tree.measurement_set.n_measured - tree.measurement_set.n_saved) > 0:
         found.append(("unsaved", "detected, not saved", f"{lost}"))
     return found
-
-
-def light_lost(tree: trace.Tree) -> float | None:
-    """By how much the stars are fainter than in clear air, mag; of one exposure only: a coadd has no weather."""
-    expected = tree.image.zero_point_estimate
-    if expected is None or tree.zero_point is None or tree.image.kind != Image.Kind.SCIENCE:
-        return None
-    return expected - tree.zero_point.zp
 
 
 def bad_row(name: str, row: Any) -> dict[str, str]:

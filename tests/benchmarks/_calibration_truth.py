@@ -30,7 +30,7 @@ def compare(field: CalibrationField, products: dict[str, Any]) -> dict[str, floa
         **of_solution(field, products["solution"]),
         **of_psf(field, PSFModel.from_planes(products["psf"].planes, products["psf"].model_header)),
         **of_sources(field, products["sources"].table),
-        **_of_zero_point(field, products["zp"]),
+        **_of_zero_point(field, products["zp"], products["sources"].table),
     }
 
 
@@ -180,10 +180,21 @@ def _half_light(difference: np.ndarray, seen: np.ndarray) -> float:
     return float(minimize(loss, [0.0, -2.0], method="Nelder-Mead").x[0])
 
 
-def _of_zero_point(field: CalibrationField, zero_point: Any) -> dict[str, float]:
+def _of_zero_point(field: CalibrationField, zero_point: Any, table: np.ndarray) -> dict[str, float]:
+    """The zero point beside that of the camera, and beside what the PSF fluxes of bright stars ask for.
+
+    The second is what magnitudes are wrong by: a PSF that makes all fluxes wrong by one factor is in both.
+    """
     off = zero_point.zp - field.camera.zero_point
+    truth = field.truth[(field.truth["kind"] == "star")]
+    good = (table["flux_psf"] > 100 * table["flux_psf_err"]) & ~table["is_masked"] & ~table["is_saturated"]
+    found = table[good & (table["sep_flag"] == 0)]
+    away, nearest = cKDTree(np.c_[truth["x"], truth["y"]]).query(np.c_[found["x"], found["y"]])
+    same = away < 0.5 * field.camera.fwhm
+    factor = 2.5 * np.log10(found["flux_psf"][same] / truth["flux"][nearest[same]])
     return {
         "zero point: bias, mmag": 1000 * off,
+        "zero point: bias of magnitudes of S/N > 100, mmag": 1000 * float(off - np.median(factor)),
         "zero point: said error, mmag": 1000 * zero_point.zp_error,
         "zero point: scatter of the stars, mmag": 1000 * zero_point.scatter,
         "zero point: colour term": zero_point.color_term,

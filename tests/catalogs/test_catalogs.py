@@ -66,6 +66,19 @@ def test_the_colours_of_gaia_give_sdss_like_magnitudes():
     assert np.isnan(red["mag_g"][0])  # the relation does not reach such colours
 
 
+def test_synthetic_photometry_of_gaia_is_read_with_its_errors(tmp_path):
+    table = Table({name: [10.0, 20.0] for name in ("ra", "dec", "pmra", "pmdec")})
+    for name, value in (("g", 15.0), ("bp", 15.3), ("rp", 14.5)):
+        table[f"phot_{name}_mean_mag"] = value
+    table["r_sdss_mag"], table["r_sdss_flux"], table["r_sdss_flux_error"] = [15.1, np.nan], 1e-28, 1e-30
+    table.write(tmp_path / "gspc.ecsv")
+    stars = read_catalog(tmp_path / "gspc.ecsv")
+    assert stars["mag_G"].tolist() == [15.0, 15.0] and stars["mag_BP"][0] == pytest.approx(15.3)
+    assert stars["mag_r_sdss"][0] == pytest.approx(15.1) and np.isnan(stars["mag_r_sdss"][1])
+    assert stars["err_r_sdss"][0] == pytest.approx(0.01086, rel=1e-3)
+    assert "mag_g_sdss" not in stars.dtype.names
+
+
 def test_the_local_catalogue_says_how_to_import_one():
     with pytest.raises(EmptyCatalog, match="import_catalog"):
         StarCatalogSource.member("local")().fetch(150.0, 2.0, 0.3, 20.0)

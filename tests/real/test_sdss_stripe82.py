@@ -49,7 +49,10 @@ def test_two_epochs_give_few_and_trustworthy_candidates(band, real_data, tmp_pat
         assert np.hypot(world.rms_ra, world.rms_dec) / np.sqrt(2) <= 0.05
         assert world.n_matches >= 40
         assert max(residuals(world)) <= 0.025
-        assert solution.scatter <= 0.03
+        assert solution.scatter <= 0.02 and solution.zp_error <= 0.003
+        assert (
+            not solution.badness and solution.description == ""
+        )  # it passes every gate, and so does what is behind it
         image = solution.image  # the survey calibrated in photometric nights: FLUX20 holds to a tenth of a magnitude
         assert image.telescope == "SDSS 2.5m"
         assert image.zero_point_estimate == pytest.approx(solution.zp, abs=0.15)

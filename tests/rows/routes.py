@@ -47,6 +47,7 @@ def samples(site: Archive) -> dict[str, dict[str, Any]]:
     fakes = FakeAnalysis.objects.first().pk
     return {
         "exposure": exposure, "ccd": exposure | {"section": "N1"}, "report": exposure | {"section": "N1"},
+        "ccd_calibration": exposure | {"section": "N1"}, "image_calibration": {"key": ccd.difference.reference.zero_point.image.pk},
         "object": thing, "mark_object": thing, "light_curve": thing | {"ending": "csv"}, "labels": {"ending": "csv"},
         "label": {"key": measurement}, "decided": {"key": measurement}, "stamp": {"key": measurement, "plane": "new"},
         "tag": {"name": "current"}, "api-tag-detail": {"name": "current"}, "provenance": {"key": provenance}, "change_tag": {"key": provenance},
