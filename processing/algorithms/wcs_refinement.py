@@ -24,8 +24,8 @@ _BRIGHTEST = 1000  # detections that are matched until the fit stands
 _CLIP = 5.0  # σ of the residuals within which a star may be matched
 _LEAST_RADIUS, _LARGEST_RADIUS = 1.5, 30.0  # px
 _LEAST_COLOR_SPREAD = 0.05  # mag: stars of one colour tell nothing of refraction
-# Matches beyond those that chance and the parameters make: of lists without anything in common, of 8 to 600 stars, one in
-# thousands comes near. A blind search tries more places than a vote.
+# Matches beyond those that chance and the parameters make: of lists without anything in common, of 8 to 600 stars, one
+# in thousands comes near. A blind search tries more places than a vote.
 _BEYOND_PARAMETERS, _AT_LEAST, _BLIND, _SURE = 2.3, 7.5, 4.0, 8.0
 _LEAST_COVER = 0.33  # part of columns and of rows between the outermost matches: beyond, distortion is anybody's guess
 _LARGEST_ERROR = 1.0  # px, formal, anywhere on the image
