@@ -127,6 +127,8 @@ def fit_kept(
     _, matrix = local_matrix(wcs, *centre)
     there = wcs.all_world2pix(np.c_[ra, dec], 0, quiet=True)
     unit = unit_of(xy)
+    lost = ~np.isfinite(there).all(axis=1)  # where a polynomial of the header cannot be inverted
+    there, sigma = np.where(lost[:, None], xy, there), np.where(lost, np.inf, sigma)
     found = fit((xy - centre) / unit, (there - centre) @ matrix.T, sigma, Basis(1), extra=extra)
     back = found.coefficients @ np.linalg.inv(matrix).T
     return KeptDistortion(wcs, np.asarray(centre, float), back[0] + centre, back[1:3].T / unit, found)

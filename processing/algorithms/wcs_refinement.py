@@ -24,6 +24,9 @@ _BRIGHTEST = 1000  # detections that are matched until the fit stands
 _CLIP = 5.0  # σ of the residuals within which a star may be matched
 _LEAST_RADIUS, _LARGEST_RADIUS = 1.5, 30.0  # px
 _LEAST_COLOR_SPREAD = 0.05  # mag: stars of one colour tell nothing of refraction
+# Matches beyond those that chance and the parameters make: of lists without anything in common, of 8 to 600 stars, one
+# in thousands comes near. A blind search tries more places than a vote.
+_BEYOND_PARAMETERS, _AT_LEAST, _BLIND, _SURE = 2.3, 7.5, 4.0, 8.0
 _LEAST_COVER = 0.33  # part of columns and of rows between the outermost matches: beyond, distortion is anybody's guess
 _LARGEST_ERROR = 1.0  # px, formal, anywhere on the image
 _FEW = 15  # matches of which a polynomial is said to be little redundant
@@ -211,8 +214,8 @@ class Refinement:
         """NoSolution where as many matches could come about by chance, those that the parameters make fit included."""
         if n < self.p.min_matches:
             raise self._refused(f"{n} stars match, {self.p.min_matches} needed", found)
-        base = max(len(chosen.fitted.inverse) / 2 + 2.3, 7.5) + (4 if is_blind else 0)
-        needed = base + chance + 8 * np.sqrt(chance)
+        base = max(len(chosen.fitted.inverse) / 2 + _BEYOND_PARAMETERS, _AT_LEAST) + (_BLIND if is_blind else 0)
+        needed = base + chance + _SURE * np.sqrt(chance)
         if n < needed:
             reason = f"{n} stars match, {chance:.1f} would by chance and {needed:.0f} are needed to trust it"
             raise self._refused(reason, found)
@@ -223,15 +226,16 @@ class Refinement:
         said = [f"its axes are counted the other way ({found.flip})"] if found.flip else []
         if is_blind:
             said.append(
-                f"it is turned by {found.rotation:.2f} degrees and points elsewhere by more than the vote allows"
+                f"it is turned by {found.rotation:.2f} degrees, or points elsewhere by more than the vote allows"
             )
         return f"the WCS of the header is wrong: {' and '.join(said)}"
 
     def _refused(self, reason: str, found: Vote) -> NoSolution:
+        p = self.p
         return NoSolution(
-            reason=f"{reason} (vote {found.significance:.1f} sigma); is the position in the header right "
-            f"within {self.p.pointing_error:g} arcsec (astrocal.solution.pointing_error), "
-            "and the catalogue deep enough?",
+            reason=f"{reason} (vote {found.significance:.1f} sigma); is the position in the header right within "
+            f"{p.pointing_error:g} arcsec (astrocal.solution.pointing_error), its pixel scale ({self.scale:.3g} "
+            f"arcsec) within {p.scale_range:.0%}, and the catalogue deep enough?",
             detections=len(self.xy),
             catalog_stars=len(self.rows),
         )

@@ -10,11 +10,11 @@ from astropy.io import fits
 from processing.algorithms.masks import grow
 from processing.algorithms.simulation import Sky, SkyParameters, make_sky
 from processing.algorithms.simulation_render import Frame, Projection, Seeing, render
+from processing.algorithms.sky import stars_at
 from products.pixel_flags import PixelFlag
 
 MJD = 61360.0
 GAIA_EPOCH = 2016.0
-_YEARS = (MJD - 51544.5) / 365.25 + 2000.0 - GAIA_EPOCH
 _BAND = "r"
 _BRIGHT_LIMIT = 13.0  # mag: brighter stars are saturated, in Gaia too
 
@@ -121,7 +121,8 @@ def _catalog(sky: Sky, camera: Camera, rng: np.random.Generator) -> np.ndarray:
     """Stars as Gaia knows them: errors of position and motion grow from 0.03 mas (mas/yr) at 15 to 0.4 at 20.5 mag."""
     stars = sky.stars[(sky.stars["mag_r"] < 20.5) & (sky.stars["mag_r"] > _BRIGHT_LIMIT)]
     error = 0.03 * 10 ** (0.2 * np.maximum(stars["mag_r"] - 15, 0))
-    columns = [(name, "f8") for name in ("ra", "dec", "pmra", "pmdec")]
+    errors = ("ra_error", "dec_error", "pmra_error", "pmdec_error")
+    columns = [(name, "f8") for name in ("ra", "dec", "pmra", "pmdec", *errors)]
     columns += [(f"{kind}_{band}", "f4") for band in ("g", "r", "i") for kind in ("mag", "err")] + [("is_star", "?")]
     table = np.zeros(len(stars), columns)
     n, mas = len(stars), 1 / 3.6e6
@@ -129,6 +130,8 @@ def _catalog(sky: Sky, camera: Camera, rng: np.random.Generator) -> np.ndarray:
     table["dec"] = stars["dec"] + rng.normal(0, 1, n) * error * mas
     for name in ("pmra", "pmdec"):
         table[name] = stars[name] + rng.normal(0, 1, n) * error
+    for name in errors:
+        table[name] = error
     for band in ("g", "r", "i"):
         table[f"err_{band}"] = 0.003 + 0.002 * 10 ** (0.2 * np.maximum(stars["mag_r"] - 17, 0))
         table[f"mag_{band}"] = stars[f"mag_{band}"] + rng.normal(0, 1, n) * table[f"err_{band}"]
@@ -138,10 +141,7 @@ def _catalog(sky: Sky, camera: Camera, rng: np.random.Generator) -> np.ndarray:
 
 def at_epoch(catalog: np.ndarray) -> np.ndarray:
     """The catalogue with its stars moved to the date of the image, as the steps get it."""
-    moved, mas = catalog.copy(), 1 / 3.6e6
-    moved["ra"] += catalog["pmra"] * _YEARS * mas / np.cos(np.radians(catalog["dec"]))
-    moved["dec"] += catalog["pmdec"] * _YEARS * mas
-    return moved
+    return stars_at(catalog, GAIA_EPOCH, MJD)
 
 
 def _header(projection: Projection, pointing: tuple[float, float], rotation: float) -> fits.Header:
