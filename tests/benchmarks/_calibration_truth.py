@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -103,32 +104,53 @@ def _offset(true: np.ndarray, made: np.ndarray) -> tuple[float, float]:
     return float(found[1] / found[0]), float(found[2] / found[0])
 
 
-def _of_sources(field: CalibrationField, table: np.ndarray) -> dict[str, float]:
+@dataclass(frozen=True)
+class _Matched:
+    """True sources on usable pixels, and the source of a list that is nearest to each."""
+
+    truth: np.ndarray
+    nearest: np.ndarray  # row of the list
+    seen: np.ndarray  # bool: it lies within a FWHM
+    alone: np.ndarray  # bool: no other true source lies within 4 FWHM
+
+
+def _matched(field: CalibrationField, table: np.ndarray) -> _Matched:
     truth = field.truth
     usable = ~grow((field.flags & int(PixelFlag.UNUSABLE)) != 0, 2 * field.camera.fwhm)
     row, column = (np.clip(np.rint(truth[name]).astype(int), 0, size - 1) for name, size in zip("yx", usable.shape))
     truth = truth[usable[row, column]]
-    is_star = truth["kind"] == "star"
-    tree = cKDTree(np.c_[truth["x"], truth["y"]])
-    near, _ = tree.query(np.c_[truth["x"], truth["y"]], k=2)
-    alone = near[:, 1] > 4 * field.camera.fwhm
-    found, nearest = cKDTree(np.c_[table["x"], table["y"]]).query(np.c_[truth["x"], truth["y"]])
-    limit = _limit(field)
-    seen = found < _MATCH * field.camera.fwhm
-    stars = is_star & alone
-    bright = stars & seen & (truth["mag"] < limit - 3.5)
+    places = np.c_[truth["x"], truth["y"]]
+    near, _ = cKDTree(places).query(places, k=2)
+    found, nearest = cKDTree(np.c_[table["x"], table["y"]]).query(places)
+    fwhm = field.camera.fwhm
+    return _Matched(truth, nearest, found < _MATCH * fwhm, near[:, 1] > 4 * fwhm)
+
+
+def compare_lists(field: CalibrationField, table: np.ndarray) -> dict[str, float]:
+    """Completeness, spurious sources and the separation of stars of any list with x, y (px from 0) and p_star."""
+    match, limit = _matched(field, table), _limit(field)
+    truth, stars = match.truth, (match.truth["kind"] == "star") & match.alone
+    return {
+        "50 % completeness, mag fainter than the 5σ limit": _half_light(truth["mag"][stars] - limit, match.seen[stars]),
+        "spurious, %": 100 * float(np.mean(_true_significance(field, table) < _NO_LIGHT)),
+        **_of_shapes(truth, table, match.nearest, match.seen & (truth["mag"] < limit - 0.5)),
+    }
+
+
+def _of_sources(field: CalibrationField, table: np.ndarray) -> dict[str, float]:
+    match = _matched(field, table)
+    truth, nearest = match.truth, match.nearest
+    bright = (truth["kind"] == "star") & match.alone & match.seen & (truth["mag"] < _limit(field) - 3.5)
     ratio = table["flux_psf"][nearest[bright]] / truth["flux"][bright]
     errors = table["flux_psf_err"][nearest[bright]] / truth["flux"][bright]
     good = ratio > 0.5
     moved = np.hypot(table["x"][nearest[bright]] - truth["x"][bright], table["y"][nearest[bright]] - truth["y"][bright])
     return {
         "sources": len(table),
-        "50 % completeness, mag fainter than the 5σ limit": _half_light(truth["mag"][stars] - limit, seen[stars]),
-        "spurious, %": 100 * float(np.mean(_true_significance(field, table) < _NO_LIGHT)),
+        **compare_lists(field, table),
         "PSF photometry of S/N > 125: bias, %": 100 * (float(np.median(ratio[good])) - 1),
         "PSF photometry of S/N > 125: excess scatter, %": 100
         * float(np.sqrt(max(mad_std(ratio[good]) ** 2 - np.median(errors[good]) ** 2, 0))),
-        **_of_shapes(truth, table, nearest, seen & (truth["mag"] < limit - 0.5)),
         "positions of S/N > 125: median error, px": float(np.median(moved)),
     }
 

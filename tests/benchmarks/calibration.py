@@ -43,13 +43,15 @@ def main() -> None:
 def measure(camera: str, seed: int) -> dict[str, Any]:
     """Numbers by name of one CCD."""
     from tests.benchmarks._calibration_fields import calibration_field
+    from tests.benchmarks._calibration_peers import source_extractor
     from tests.benchmarks._calibration_truth import compare
 
     field = calibration_field(camera, seed)
     calibrate(field)  # compiles what is not yet in the cache
     products, seconds = calibrate(field)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {**seconds, "peak MB of all, with the simulation": round(peak), **compare(field, products)}
+    ours = {**seconds, "peak MB of all, with the simulation": round(peak), **compare(field, products)}
+    return {**ours, **source_extractor(field)}
 
 
 def calibrate(field: Any) -> tuple[dict[str, Any], dict[str, float]]:
