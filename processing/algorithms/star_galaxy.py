@@ -15,6 +15,7 @@ _FEWEST = 40  # sources of one brightness that tell how many of them are galaxie
 _BINS = 8
 _ROUNDS = 30
 _START = (0.3, 0.02, 0.01)  # part of galaxies, mean of their spread and its scatter, where the image does not tell
+_NEIGHBOURS = 0.15  # of the spread of galaxies: what faint neighbours add to that of points
 _NARROWEST = 0.003  # mean spread of galaxies: what is closer to points is not told apart
 _FLOOR = 5e-4  # spread that errors of the PSF model feign at least
 
@@ -96,6 +97,7 @@ def _points(excess: np.ndarray, sigma: np.ndarray) -> np.ndarray:
 
 
 def _share(excess, sigma, part, mean, width):
+    sigma = np.hypot(sigma, _NEIGHBOURS * mean)
     both = np.hypot(sigma, width)
     exponent = 0.5 * ((excess / sigma) ** 2 - ((excess - mean) / both) ** 2)
     odds = part / (1 - part) * sigma / both * np.exp(np.clip(exponent, -300, 300))

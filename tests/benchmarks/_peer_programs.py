@@ -31,6 +31,7 @@ used = resource.getrusage(resource.RUSAGE_CHILDREN)
 print(round(used.ru_utime + used.ru_stime, 2), used.ru_maxrss // 1024)
 sys.exit(done.returncode)
 """  # from a small process: a program starts with the memory of the one that begins it
+_SIGMA = 4.4  # of the filtered image, as ours
 _FITTED = ("FLUX_PSF", "FLUXERR_PSF", "XPSF_IMAGE", "YPSF_IMAGE")
 
 
@@ -141,13 +142,16 @@ def write_images(field: CalibrationField, folder: Path) -> None:
 def extract(field: CalibrationField, folder: Path, catalog: str, more: tuple[str, ...], *options: str) -> Run:
     """source-extractor with matched filter, weight and flags."""
     (folder / "wanted.param").write_text("\n".join([*_MEASURED, *more]) + "\n")
-    kernel = "gauss_4.0_7x7.conv" if field.camera.fwhm > 3 else "gauss_2.0_3x3.conv"
+    kernel = _SHARED / ("gauss_4.0_7x7.conv" if field.camera.fwhm > 3 else "gauss_2.0_5x5.conv")
+    filtered = np.loadtxt(kernel, skiprows=2)
+    # Our threshold; the program counts in the noise before its filter.
+    threshold = str(_SIGMA * np.sqrt(np.sum(filtered**2)) / filtered.sum())
     return run(
         "source-extractor", "image.fits", "-c", str(_SHARED / "default.sex"), "-CATALOG_NAME", catalog,
-        "-CATALOG_TYPE", "FITS_LDAC", "-PARAMETERS_NAME", "wanted.param", "-FILTER_NAME", str(_SHARED / kernel),
+        "-CATALOG_TYPE", "FITS_LDAC", "-PARAMETERS_NAME", "wanted.param", "-FILTER_NAME", str(kernel),
         "-STARNNW_NAME", str(_SHARED / "default.nnw"), "-WEIGHT_TYPE", "MAP_WEIGHT", "-WEIGHT_IMAGE", "weight.fits",
         "-FLAG_IMAGE", "flags.fits", "-SATUR_LEVEL", str(field.camera.full_well), "-GAIN", "1.0", "-DETECT_THRESH",
-        "1.0", "-ANALYSIS_THRESH", "1.0", "-DETECT_MINAREA", "5", "-BACK_SIZE", "128", "-PIXEL_SCALE",
+        threshold, "-ANALYSIS_THRESH", threshold, "-DETECT_MINAREA", "4", "-BACK_SIZE", "128", "-PIXEL_SCALE",
         str(field.camera.scale), "-SEEING_FWHM", str(field.camera.fwhm * field.camera.scale), "-PHOT_APERTURES",
         str(8 * field.camera.fwhm), "-CHECKIMAGE_TYPE", "NONE", "-VERBOSE_TYPE", "QUIET", *options, folder=folder,
     )  # fmt: skip
@@ -166,12 +170,12 @@ def run(*arguments: str, folder: Path) -> Run:
 def as_sources(table: np.ndarray) -> np.ndarray:
     """A list of source-extractor with the columns of ours that are compared."""
     names = table.dtype.names
-    found = np.zeros(len(table), [(name, "f8") for name in ("x", "y", "snr", "flux_psf", "flux_psf_err", "star")])
+    found = np.zeros(len(table), [(name, "f8") for name in ("x", "y", "snr", "flux_psf", "flux_psf_err", "p_star")])
     found["x"], found["y"] = table["XWIN_IMAGE"] - 1, table["YWIN_IMAGE"] - 1
     found["snr"] = table["FLUX_AUTO"] / np.maximum(table["FLUXERR_AUTO"], 1e-9)
     kind = "PSF" if "FLUX_PSF" in names else "AUTO"
     found["flux_psf"], found["flux_psf_err"] = table[f"FLUX_{kind}"], table[f"FLUXERR_{kind}"]
-    found["star"] = table["CLASS_STAR"]
+    found["p_star"] = table["CLASS_STAR"]
     return found
 
 

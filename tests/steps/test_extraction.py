@@ -126,7 +126,7 @@ def test_a_crowd_to_confusion_is_marked():
     products = Extraction().run(image=image_of(crowd.data))
     assert bits(products) & Badness.CROWDED_BACKGROUND
     assert np.isfinite(products[2].level).all() and (products[2].rms > 0.5 * crowd.noise).all()
-    strict = Extraction(confusion=20.0, injected=0).run(image=image_of(crowd.data))
+    strict = Extraction(gates={"max_crowding": 0.16}, injected=0).run(image=image_of(crowd.data))
     assert Badness(strict[0].badness_own) == Badness.MANY_SOURCES
 
 
