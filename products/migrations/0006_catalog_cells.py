@@ -67,7 +67,6 @@ class Migration(migrations.Migration):
             name='catalog_excerpts',
             field=models.ManyToManyField(blank=True, help_text='Pieces of the star catalogue that it was compared with.', related_name='zero_points', to='products.catalogexcerpt'),
         ),
-        migrations.RunPython(limits_of_what_was_fetched, migrations.RunPython.noop, elidable=True),
         migrations.AddIndex(
             model_name='catalogexcerpt',
             index=models.Index(fields=['origin', 'order', 'cell'], name='excerpt_of_cell'),
@@ -81,4 +80,5 @@ class Migration(migrations.Migration):
             model_name='catalogcell',
             constraint=models.UniqueConstraint(fields=('origin', 'order', 'cell', 'limit'), name='one_catalog_cell'),
         ),
+        migrations.RunPython(limits_of_what_was_fetched, migrations.RunPython.noop, elidable=True),
     ]

@@ -341,6 +341,12 @@ def test_the_api_tells_which_cells_a_solution_used_and_which_solutions_a_cell(ar
     assert row["id"] == str(first.pk)
     content = b"".join(get(f"catalog-excerpts/{first.pk}/file/").streaming_content)
     assert hashlib.sha256(content).hexdigest() == first.sha256
+    for address in (
+        f"catalog-excerpts/{first.pk}/",
+        f"catalog-excerpts/{first.pk}/file/?calibrated=true",
+        "catalog-excerpts/",
+    ):
+        get(address)
     get("catalog-excerpts/?world_coordinates=7", 400)
     get("catalog-excerpts/?position=nowhere", 400)
 
