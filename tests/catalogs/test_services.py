@@ -98,7 +98,7 @@ def test_an_archive_that_stays_away_is_an_error_that_may_pass(archive, queued, t
     archive.always = trouble
     with pytest.raises(CatalogAway, match=r"does not answer \(3 attempts\).*import a catalogue") as caught:
         gaia(archive, is_queued=queued, timeout=0.5).fetch(*FIELD, 0.4, 20.0)
-    assert len(archive.asked) == 3
+    assert sum("TAP_SCHEMA" in one for one in archive.asked) == 3  # with which every attempt begins
     assert is_passing(type(caught.value).__name__)
 
 
