@@ -19,8 +19,11 @@ class Command(BaseCommand):
 
 `manage.py benchmark ccd` times one large CCD from raw pixels to alerts, step by step; `manage.py benchmark claims` how
 many exposures the conductor hands out in a second; `manage.py benchmark site` how fast pages and the REST API are;
-`manage.py benchmark flats` what a master flat of one large CCD costs; `manage.py benchmark references` what warps and
-coadds cost, and how they compare with the truth."""
+`manage.py benchmark flats` what a master flat of one large CCD costs; `manage.py benchmark raw` what calibration
+frames and preprocessing leave of a raw CCD's faults; `manage.py benchmark calibration` holds sources, PSF, WCS and zero
+point of simulated CCDs against the truth, `manage.py benchmark peers` beside source-extractor, psfex, scamp and swarp;
+`manage.py benchmark astrometry` solves hundreds of fields whose headers are off; `manage.py benchmark references` tells
+what warps and coadds cost, and how they compare with the truth."""
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
