@@ -53,10 +53,18 @@ def _tried(function: Callable[..., Any], job: tuple) -> Any:
         return error
 
 
+_interrupted = threading.Event()  # in a child: the pool hands it one more job before it knows
+
+
 def _in_child(function: Callable[..., Any], job: tuple) -> Any:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
+        if _interrupted.is_set():
+            raise KeyboardInterrupt
         return _tried(function, job)
+    except KeyboardInterrupt:
+        _interrupted.set()
+        raise
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
