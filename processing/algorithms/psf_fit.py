@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from scipy import ndimage
 from scipy.signal import savgol_filter
 
 from processing.algorithms.extraction import Sources
-from processing.algorithms.psf_model import MARGIN, PSFModel, PSFParameters, moffat_model, nodes, terms
+from processing.algorithms.psf_model import (
+    MARGIN,
+    STEP,
+    PSFModel,
+    PSFParameters,
+    moffat_model,
+    moffat_profile,
+    nodes,
+    terms,
+)
 from processing.algorithms.psf_photometry import fit_stars
+from processing.algorithms.psf_stars import RING, StarStamps, cut_stars, without_hidden
 from processing.algorithms.shapes import FWHM_PER_SIGMA, adaptive_moments
-from processing.algorithms.statistics import clipped_mean, mad_std
+from processing.algorithms.statistics import mad_std
 from processing.errors import NotEnoughStars
 
 _FEWEST = 5
+_START_STARS, _START_WIDTHS, _START_RADIUS = 60, (0.85, 1.0, 1.15), 1.25  # number, of the first guess, FWHM
+_SMALLEST = 12  # px, half of the side of a stamp
 _CAP = 1000.0  # S/N that a star weighs at most
-_WINGS_FROM = 1.5  # FWHM
+_WINGS_FROM, _WING_SMOOTHING = 1.5, 0.3  # FWHM
 _OUTLIER = 5.0  # robust σ of what the stars show at a node
-
-
-@dataclass(frozen=True)
-class _Stars:
-    """Stamps of the stars, (n, s, s), around their nearest pixels."""
-
-    rows: np.ndarray  # rows of the source list
-    px: np.ndarray
-    py: np.ndarray
-    data: np.ndarray
-    variance: np.ndarray
-    good: np.ndarray  # bool
 
 
 def fit_psf(
@@ -49,20 +50,25 @@ def fit_psf(
     result is a Moffat profile of the seeing. Raises NotEnoughStars where not even the seeing is known.
     """
     p = parameters
-    half = max(int(np.ceil(p.half_size * sources.fwhm)), 8) if sources.fwhm > 0 else 0
+    half = max(int(np.ceil(p.half_size * sources.fwhm)), _SMALLEST) if sources.fwhm > 0 else 0
     if half == 0:
         raise NotEnoughStars(found=0, needed=1, purpose="PSF")
     stars = stars[np.argsort(-sources.table["flux"][stars], kind="stable")][: p.max_stars]
-    cut = _cut(data, variance, mask, sources, stars, half=half, segmentation=segmentation)
-    if len(cut.rows) < _FEWEST:
+    wide = cut_stars(data, variance, mask, sources, stars, half=half, segmentation=segmentation)
+    if len(wide.rows) < _FEWEST:
         return _moffat(sources.fwhm, data.shape, half)
+    cut = wide.within(half + MARGIN + 1)
     ladder = 2 if len(cut.rows) >= p.stars_for_order_2 else 1 if len(cut.rows) >= p.stars_for_order_1 else 0
     order = min(p.order, ladder) if ladder < 2 else p.order
-    model = _start(sources.fwhm, data.shape, half, order)
+    places = np.stack([sources.table[name][cut.rows] for name in ("x", "y")], axis=1)
+    model = _varying(_start(data, variance, mask, places, _moffat(sources.fwhm, data.shape, half)), order)
     used = np.ones(len(cut.rows), bool)
     for iteration in range(p.iterations):
         x, y = sources.table["x"][cut.rows], sources.table["y"][cut.rows]
         found = fit_stars(data, variance, mask, model, x, y, radius=p.fit_radius * sources.fwhm)
+        if iteration == 2:
+            light = _light(model, wide, found)
+            cut = without_hidden(wide, light, model.fwhm, p.model_error).within(half + MARGIN + 1)
         if iteration >= 2:
             used = _consistent(cut, model, found, p)
         model = _improved(model, cut, found, used & (found["flag"] != 1) & (found["flux"] > 0))
@@ -79,64 +85,38 @@ def _grid(shape: tuple[int, int]) -> list[tuple[float, float]]:
     return [(nx * fx, ny * fy) for fy in (0.2, 0.5, 0.8) for fx in (0.2, 0.5, 0.8)]
 
 
-def _start(fwhm: float, shape: tuple[int, int], half: int, order: int) -> PSFModel:
-    first = _moffat(fwhm, shape, half)
-    count = (order + 1) * (order + 2) // 2
-    planes = np.concatenate([first.planes, np.zeros((count - 1, *first.planes.shape[1:]), np.float32)])
-    return PSFModel(planes, order, shape, half, first.fwhm, 0, 0.0)
+def _start(data: np.ndarray, variance: np.ndarray, mask: np.ndarray, places: np.ndarray, first: PSFModel) -> PSFModel:
+    """The Moffat profile, averaged over the pixels, that fits the brightest of the stars at (n, 2) px best.
+
+    Corrections of the core narrower than the pixels are slow, so that a start that is a twentieth too narrow would
+    leave a PSF of FWHM 2 px 0.1 % too narrow in the end. The best width is the vertex of χ² as a parabola of it.
+    """
+    x, y = places[:_START_STARS].T
+    make = partial(moffat_model, shape=first.shape, half_size=first.half_size, over_pixels=True)
+    chi2 = [
+        fit_stars(data, variance, mask, make(k * first.fwhm), x, y, radius=_START_RADIUS * first.fwhm)["chi2"]
+        for k in _START_WIDTHS
+    ]
+    curved, slope, _ = np.polyfit(_START_WIDTHS, chi2, 2)
+    best = (-slope / (2 * curved))[curved > 0]
+    factor = float(np.clip(np.median(best), _START_WIDTHS[0], _START_WIDTHS[-1])) if best.size else 1.0
+    return make(factor * first.fwhm)
+
+
+def _varying(model: PSFModel, order: int) -> PSFModel:
+    """The constant model with planes of 0 for the other terms."""
+    more = np.zeros(((order + 1) * (order + 2) // 2 - 1, *model.planes.shape[1:]), np.float32)
+    return replace(model, planes=np.concatenate([model.planes, more]), order=order)
 
 
 def _moffat(seeing: float, shape: tuple[int, int], half: int) -> PSFModel:
-    """The Moffat profile whose adaptive width is `seeing`: that of the matched Gaussian is larger than its own FWHM.
-
-    Corrections of the core narrower than the smoothing of the planes are slow, so that at FWHM 2 px a start that is an
-    eighth too broad would still be 0.8 % too broad in the end.
-    """
+    """The Moffat profile whose adaptive width is `seeing`: that of the matched Gaussian is larger than its own FWHM."""
     stamp = moffat_model(seeing, shape, half_size=half).stamp(0, 0)
     width = float(adaptive_moments(stamp, [half], [half], fwhm=seeing, radius=3)["fwhm"][0])
     return moffat_model(seeing * seeing / width if width > 0 else seeing, shape, half_size=half)
 
 
-def _cut(
-    data: np.ndarray,
-    variance: np.ndarray,
-    mask: np.ndarray,
-    sources: Sources,
-    stars: np.ndarray,
-    *,
-    half: int,
-    segmentation: np.ndarray | None,
-) -> _Stars:
-    """Stamps with their local sky removed; pixels of neighbours and masked ones are not good."""
-    size, (ny, nx) = half + MARGIN + 1, data.shape
-    ring = size + 5
-    table = sources.table
-    px, py = (np.floor(table[name][stars] + 0.5).astype(int) for name in ("x", "y"))
-    inside = (px >= ring) & (py >= ring) & (px < nx - ring) & (py < ny - ring)
-    stars, px, py = stars[inside], px[inside], py[inside]
-    v, u = np.indices((2 * ring + 1, 2 * ring + 1)) - ring
-    annulus = (np.hypot(u, v) > half) & (np.hypot(u, v) <= half + 6)
-    core = slice(ring - size, ring + size + 1)
-    stamps, spreads, goods = [], [], []
-    for row, cx, cy in zip(stars, px, py):
-        box = (slice(cy - ring, cy + ring + 1), slice(cx - ring, cx + ring + 1))
-        good = ~mask[box]
-        if segmentation is not None:
-            other = (segmentation[box] != 0) & (segmentation[box] != row + 1)
-            good &= ~ndimage.binary_dilation(other, iterations=2)
-        stamp = data[box].astype(float)
-        sky = stamp[annulus & good]
-        level = float(clipped_mean(sky, sigma=3.0)) if sky.size > 20 else 0.0
-        stamps.append((stamp - level)[core, core])
-        spreads.append(variance[box][core, core])
-        goods.append(good[core, core])
-    shape = (len(stars), 2 * size + 1, 2 * size + 1)
-    return _Stars(
-        stars, px, py, np.reshape(stamps, shape), np.reshape(spreads, shape), np.reshape(goods, shape).astype(bool)
-    )
-
-
-def _consistent(cut: _Stars, model: PSFModel, found: np.ndarray, p: PSFParameters) -> np.ndarray:
+def _consistent(cut: StarStamps, model: PSFModel, found: np.ndarray, p: PSFParameters) -> np.ndarray:
     """Stars whose χ² within 2 FWHM, with an error of the model of a few percent, is not far above the median."""
     size = cut.data.shape[1] // 2
     v, u = np.indices(cut.data.shape[1:]) - size
@@ -153,7 +133,7 @@ def _consistent(cut: _Stars, model: PSFModel, found: np.ndarray, p: PSFParameter
     return chi2 < limit
 
 
-def _improved(model: PSFModel, cut: _Stars, found: np.ndarray, used: np.ndarray) -> PSFModel:
+def _improved(model: PSFModel, cut: StarStamps, found: np.ndarray, used: np.ndarray) -> PSFModel:
     """The model plus the smoothed, robustly averaged residuals of the stars."""
     from processing.algorithms.psf_kernels import without_outliers
 
@@ -174,24 +154,36 @@ def _improved(model: PSFModel, cut: _Stars, found: np.ndarray, used: np.ndarray)
         planes = savgol_filter(planes, 5, 3, axis=axis, mode="nearest")
     blend = np.clip((np.hypot(u[:, None], u[None, :]) / model.fwhm - _WINGS_FROM) / 0.75, 0, 1)
     planes = planes * (1 - blend)
-    planes[0] += blend * ndimage.gaussian_filter(flat.reshape(m, m), 3.0, mode="nearest")
+    smoothing = _WING_SMOOTHING * model.fwhm * STEP
+    planes[0] += blend * ndimage.gaussian_filter(flat.reshape(m, m), smoothing, mode="nearest")
     planes = _centred(_with_wings(model.planes + planes, u, blend), u, model.fwhm)
     better = replace(model, planes=planes.astype(np.float32), n_stars=0, chi2=0.0)
     return replace(better, planes=(better.planes / better.plane_sums[0]).astype(np.float32))
 
 
+def _own_light(model: PSFModel) -> float:
+    """What a star's wings add to the ring of its sky, per flux: the outer nodes continued as a Moffat."""
+    u, half = nodes(model.half_size), model.half_size
+    radius = np.hypot(u[:, None], u[None, :])
+    outer = (radius > half - MARGIN) & (radius <= half + MARGIN)
+    beyond = np.linspace(half, half + RING, 50)
+    wing = [moffat_profile(r, model.fwhm) for r in (radius[outer], beyond)]
+    share = np.average(wing[1], weights=beyond) / np.mean(wing[0])
+    return max(float(np.mean(model.planes[0][outer])), 0.0) * float(share)
+
+
 def _with_wings(planes: np.ndarray, u: np.ndarray, blend: np.ndarray) -> np.ndarray:
     """Wings that are as wide as the core: one star is too faint there to tell how they change over the image.
 
-    A profile stretched by s is P(r/s)/s², whose change with ln s is −(2P + r·∇P); how much of it is in the core of a
-    plane is how much of it is put into its wings.
+    A profile stretched by s is P(r/s)/s², whose change with ln s is −(2P + r·∇P). The core of a plane tells how much of
+    it, and how much of P itself since the core alone gives the stars their fluxes, is put into its wings.
     """
     slope_y, slope_x = np.gradient(planes[0], u[1] - u[0])
     stretched = -(2 * planes[0] + u[None, :] * slope_x + u[:, None] * slope_y)
-    core = blend == 0
-    share = planes[1:, core] @ stretched[core] / np.sum(stretched[core] ** 2)
+    shapes, core = np.stack([planes[0], stretched]), blend == 0
+    shares = np.linalg.lstsq(shapes[:, core].T, planes[1:, core].T, rcond=None)[0]
     found = planes.copy()
-    found[1:] = (1 - blend) * planes[1:] + share[:, None, None] * (blend * stretched)
+    found[1:] = (1 - blend) * planes[1:] + blend * np.tensordot(shares.T, shapes, axes=1)
     return found
 
 
@@ -209,12 +201,12 @@ def _centred(planes: np.ndarray, u: np.ndarray, fwhm: float) -> np.ndarray:
 
 
 def _residuals(
-    model: PSFModel, cut: _Stars, found: np.ndarray, used: np.ndarray, u: np.ndarray
+    model: PSFModel, cut: StarStamps, found: np.ndarray, used: np.ndarray, u: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Residual (n, nodes) of each star in units of its flux, brought to the nodes, and the weight 0 or 1 of each."""
     chosen, side = np.flatnonzero(used), cut.data.shape[1]
     good, flux = cut.good[chosen], found["flux"][chosen, None, None]
-    left = np.where(good, cut.data[chosen] / flux - _modelled(model, cut, found, chosen), 0.0)
+    left = np.where(good, cut.data[chosen] / flux + _own_light(model) - _modelled(model, cut, found, chosen), 0.0)
     for axis in (1, 2):
         left = ndimage.spline_filter1d(left, order=3, axis=axis, mode="nearest")
     along_x, along_y = (
@@ -227,7 +219,15 @@ def _residuals(
     return residual.reshape(len(chosen), -1), (spoiled < 0.5).reshape(len(chosen), -1).astype(float)
 
 
-def _modelled(model: PSFModel, cut: _Stars, found: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+def _light(model: PSFModel, stars: StarStamps, found: np.ndarray) -> np.ndarray:
+    """Electrons (n, s, s) of every star; 0 where none was fitted."""
+    light = np.zeros(stars.data.shape)
+    seen = np.flatnonzero((found["flag"] != 1) & (found["flux"] > 0))
+    light[seen] = _modelled(model, stars, found, seen) * found["flux"][seen, None, None]
+    return light
+
+
+def _modelled(model: PSFModel, cut: StarStamps, found: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """The model at the fitted positions of the stars `chosen`, as large as their stamps."""
     x, y = found["x"][chosen], found["y"][chosen]
     return model.stamps(x, y, x - cut.px[chosen], y - cut.py[chosen], cut.data.shape[1] // 2)

@@ -6,17 +6,20 @@ pixel at an offset from the star, so it is never integrated over pixels again.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.polynomial.legendre import leggauss
 from scipy import ndimage
 
 from processing.parameters import Parameters, param
 
 STEP = 2  # nodes per pixel
+_PIXEL_NODES = 3  # of the quadrature over a pixel, a side
 MARGIN = 2  # pixels of nodes beyond the stamp, so that a displaced stamp is still inside
 
 
@@ -129,14 +132,26 @@ def nodes(half_size: int) -> np.ndarray:
     return np.arange(-reach, reach + 1) / STEP
 
 
-def moffat_model(fwhm: float, shape: tuple[int, int], beta: float = 3.0, half_size: int | None = None) -> PSFModel:
-    """A constant Moffat profile of FWHM `fwhm` px: what remains when there are no stars to measure."""
+def moffat_model(
+    fwhm: float, shape: tuple[int, int], beta: float = 3.0, half_size: int | None = None, *, over_pixels: bool = False
+) -> PSFModel:
+    """A constant Moffat profile of FWHM `fwhm` px: what remains when there are no stars to measure.
+
+    `over_pixels` averages it over the pixels, which matters where they are not much smaller than the FWHM.
+    """
     half = half_size or max(12, int(np.ceil(4 * fwhm)))
     u = nodes(half)
-    alpha2 = (fwhm / 2) ** 2 / (2 ** (1 / beta) - 1)
-    profile = (1 + (u[:, None] ** 2 + u[None, :] ** 2) / alpha2) ** -beta
+    places, weights = leggauss(_PIXEL_NODES if over_pixels else 1)
+    profile = np.zeros((u.size, u.size))
+    for (dx, wx), (dy, wy) in itertools.product(zip(places / 2, weights / 2), repeat=2):
+        profile += wx * wy * moffat_profile(np.hypot(u[:, None] + dy, u[None, :] + dx), fwhm, beta)
     model = PSFModel(profile[None].astype(np.float32), 0, shape, half, fwhm, 0, 0.0)
     return PSFModel((profile / model.plane_sums[0])[None].astype(np.float32), 0, shape, half, fwhm, 0, 0.0)
+
+
+def moffat_profile(radius: np.ndarray, fwhm: float, beta: float = 3.0) -> np.ndarray:
+    """(1 + r²/α²)^−β at `radius` px, 1 in the middle."""
+    return (1 + radius**2 * (2 ** (1 / beta) - 1) / (fwhm / 2) ** 2) ** -beta
 
 
 def profile_fwhm(stamp: np.ndarray) -> float:

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from processing.algorithms.psf_model import moffat_model
+
 
 @dataclass(frozen=True)
 class Sky:
-    """What to simulate; the PSF is a Moffat sampled at pixel centres whose width and ellipticity change over the field."""
+    """What to simulate; the PSF is a Moffat whose width and ellipticity change over the field."""
 
     shape: tuple[int, int] = (1024, 1024)
     fwhm: float = 4.2  # px at the middle
@@ -23,6 +25,8 @@ class Sky:
     brightest: float = 3e5
     slope: float = 0.6  # of the cumulative counts per decade of flux
     galaxies: int = 20
+    wings: float = 4.0  # FWHM, half of the square of light of a star of 3,000 electrons or less
+    over_pixels: bool = False  # the PSF is averaged over the pixels, as on a detector
     isolated: bool = False  # stars on a jittered lattice, no two of them close to each other
     seed: int = 1
 
@@ -54,7 +58,10 @@ class Field:
 
     def fwhm(self, x: float, y: float) -> float:
         """The true FWHM at (x, y), px: of the circle as large as the half-maximum ellipse."""
-        return _shape(self.sky, x, y)[0]
+        before = _shape(self.sky, x, y)[0]
+        if not self.sky.over_pixels:
+            return before
+        return moffat_model(before, self.data.shape, self.sky.beta, over_pixels=True).fwhm_at(0, 0)
 
 
 def simulate(sky: Sky) -> Field:
@@ -70,7 +77,7 @@ def simulate(sky: Sky) -> Field:
     background = sky.sky * (1 + sky.gradient * (xx / nx + yy / ny - 1)).astype(np.float32)
     signal = np.zeros(sky.shape)
     for a, b, f in zip(x, y, flux):
-        half = int(np.clip(4 * sky.fwhm * (f / 3000) ** 0.15, 4 * sky.fwhm, 12 * sky.fwhm))
+        half = int(sky.fwhm * np.clip(sky.wings * (f / 3000) ** 0.15, sky.wings, 12))
         _add(signal, a, b, half, lambda u, v, a=a, b=b, f=f: f * _moffat(sky, a, b, u, v))
     galaxies = np.stack([rng.uniform(50, nx - 50, sky.galaxies), rng.uniform(50, ny - 50, sky.galaxies)], axis=1)
     for a, b in galaxies:
@@ -101,8 +108,10 @@ def _moffat(sky: Sky, x: float, y: float, u: np.ndarray, v: np.ndarray) -> np.nd
     """Moffat of total flux 1 over the plane; `u`, `v` are offsets in px."""
     fwhm, e = _shape(sky, x, y)
     alpha2 = (fwhm / 2) ** 2 / (2 ** (1 / sky.beta) - 1)
-    r2 = u**2 * (1 - e) / (1 + e) + v**2 * (1 + e) / (1 - e)
-    return (sky.beta - 1) / (np.pi * alpha2) * (1 + r2 / alpha2) ** -sky.beta
+    nodes = np.array([-0.5, 0.5]) / np.sqrt(3) if sky.over_pixels else np.zeros(1)  # of a quadrature over the pixel
+    along_x, along_y = ((a + nodes.reshape(-1, *[1] * np.ndim(a))) ** 2 for a in (u, v))
+    r2 = along_x[None] * (1 - e) / (1 + e) + along_y[:, None] * (1 + e) / (1 - e)
+    return (sky.beta - 1) / (np.pi * alpha2) * np.mean((1 + r2 / alpha2) ** -sky.beta, axis=(0, 1))
 
 
 def _add(image: np.ndarray, x: float, y: float, half: int, profile) -> None:

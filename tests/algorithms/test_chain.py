@@ -86,7 +86,8 @@ def empty(field: Field, transients: np.ndarray) -> np.ndarray:
 @pytest.fixture(scope="module", params=[2.4, 4.2], ids="FWHM {} px".format)
 def night(request) -> Night:
     """A reference of eight exposures at better seeing; a new one with 36 transients."""
-    common = {"shape": (SIZE, SIZE), "stars": 350, "faintest": 400.0, "brightest": 1e5, "galaxies": 0, "seed": 21}
+    common = {"stars": 350, "faintest": 400.0, "brightest": 1e5, "galaxies": 0, "wings": 7.0, "seed": 21}
+    common["shape"] = (SIZE, SIZE)
     first = simulate(Sky(fwhm=request.param, ellipticity=0.02, **common))
     deep = simulate(Sky(fwhm=0.88 * request.param, variation=0.03, sky=150.0, gradient=-0.02, **common))
     rng = np.random.default_rng(5)

@@ -95,7 +95,7 @@ SAMPLINGS = [2.0, 3.0, 4.2]
 @pytest.fixture(scope="module", params=SAMPLINGS, ids="FWHM {} px".format)
 def single(request) -> Modelled:
     """150 single stars on a varying PSF."""
-    sky = Sky(fwhm=request.param, stars=200, faintest=6000.0, galaxies=0, isolated=True, seed=1)
+    sky = Sky(fwhm=request.param, stars=200, faintest=6000.0, galaxies=0, isolated=True, over_pixels=True, seed=1)
     return model_of(simulate(sky))
 
 
@@ -187,10 +187,12 @@ def test_less_than_five_stars_leave_a_moffat_profile_of_the_seeing(broad):
         assert model.stamp(7, 7).sum() == pytest.approx(1, abs=1e-6)
 
 
-@pytest.mark.parametrize("fwhm, common, scatter", [(1.5, 0.01, 0.02), (1.7, 0.005, 0.005), (8.0, 0.01, 0.006)])
+@pytest.mark.parametrize("fwhm, common, scatter", [(1.5, 0.005, 0.005), (1.7, 0.005, 0.005), (8.0, 0.005, 0.006)])
 def test_narrow_and_broad_profiles_have_models_too(fwhm, common, scatter):
-    """At FWHM 1.5 px two nodes a pixel are too few for the core: a percent."""
-    field = simulate(Sky(shape=(900, 900), fwhm=fwhm, stars=160, faintest=6000.0, galaxies=0, isolated=True, seed=21))
+    sky = Sky(
+        shape=(900, 900), fwhm=fwhm, stars=160, faintest=6000.0, galaxies=0, isolated=True, over_pixels=True, seed=21
+    )
+    field = simulate(sky)
     made = model_of(field)
     off = errors(field, made.model)
     assert made.model.n_stars >= 40
@@ -227,8 +229,7 @@ def test_wings_widen_with_the_core_and_no_position_is_off_centre(single):
     ))  # fmt: skip
     growth = [values[1:].mean() / values[0] for values in (ours, true)]
     assert growth[1] > 1.1
-    assert growth[0] > 1.02
-    assert growth[0] == pytest.approx(growth[1], abs=0.1)
+    assert growth[0] == pytest.approx(growth[1], abs=0.045)
     window = np.exp(-4 * np.log(2) * distance**2)
     for at in places:
         weighted = window * model.stamp(*at)
@@ -279,12 +280,12 @@ def test_masked_pixels_of_a_star_do_not_enter(broad):
     assert abs(off.flux.mean()) < 0.007 and abs(off.width.mean()) < 0.005
 
 
-def test_in_a_dense_field_the_width_stays_right_and_fluxes_are_common_to_a_percent():
-    """Light of unseen neighbours in the wings changes what all fluxes are divided by, which zero points take out."""
-    dense = model_of(simulate(Sky(fwhm=4.2, stars=900, faintest=600.0, galaxies=20, seed=1)))
+@pytest.mark.parametrize("seed", [1, 2])
+def test_neighbours_that_are_no_sources_do_not_broaden_the_psf_of_a_dense_field(seed):
+    dense = model_of(simulate(Sky(fwhm=4.2, stars=900, faintest=600.0, galaxies=20, wings=7.0, seed=seed)))
     off = errors(dense.field, dense.model)
     assert dense.model.n_stars >= 100
-    assert abs(off.flux.mean()) <= 0.01 and off.flux.std() <= 0.005
+    assert abs(off.flux.mean()) <= 0.004 and off.flux.std() <= 0.003
     assert abs(off.width.mean()) <= 0.005 and off.width.std() <= 0.005
     assert abs(off.x.mean()) <= 0.005 and off.x.std() <= 0.01
 

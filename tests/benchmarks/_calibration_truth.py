@@ -60,12 +60,17 @@ def of_solution(field: CalibrationField, solution: Any) -> dict[str, float]:
 
 
 def of_psf(field: CalibrationField, model: Any) -> dict[str, float]:
-    """The model beside the true profile at a grid of positions: what a perfect fit with it would make of a star."""
+    """The model beside the true profile at a grid of positions: what a perfect fit with it would make of a star.
+
+    Both are 1 within the stamp; what lies beyond it is told by itself.
+    """
     ny, nx = field.camera.shape
-    flux, shift, width = [], [], []
+    flux, shift, width, beyond = [], [], [], []
     for x in np.linspace(_EDGE, nx - 1 - _EDGE, 7):
         for y in np.linspace(_EDGE, ny - 1 - _EDGE, 9):
             true = _true_stamp(field, round(x), round(y), model.half_size)
+            beyond.append(1 - true.sum())
+            true /= true.sum()
             made = model.stamp(round(x), round(y)).astype(float)
             flux.append(np.sum(made * true) / np.sum(made**2) - 1)
             shift.append(_offset(true, made))
@@ -76,6 +81,8 @@ def of_psf(field: CalibrationField, model: Any) -> dict[str, float]:
         "PSF: flux bias, %": 100 * float(np.mean(flux)),
         "PSF: flux, excess scatter over the CCD, %": 100 * float(np.std(flux)),
         "PSF: flux, largest error, %": 100 * float(np.max(np.abs(flux))),
+        "PSF: light beyond the stamp, mean, %": 100 * float(np.mean(beyond)),
+        "PSF: light beyond the stamp, change over the CCD, %": 100 * float(np.ptp(beyond)),
         "PSF: FWHM, mean error, %": 100 * float(np.mean(width)),
         "PSF: FWHM, largest error, %": 100 * float(np.max(np.abs(width))),
         "PSF: centroid, rms per axis, px": float(np.sqrt(np.mean(away**2))),
