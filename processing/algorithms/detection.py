@@ -166,8 +166,11 @@ def _without_ripples(sources, segmentation, filtered, fwhm, noise):
         return sources, segmentation
     places = np.stack([sources["x"], sources["y"]], axis=1)
     _, nearest = cKDTree(places[kept]).query(places)
-    number = np.where(kept, np.cumsum(kept), nearest + 1)
-    return sources[kept], np.concatenate([[0], number]).astype(np.int32).take(segmentation)
+    number = np.where(kept, np.cumsum(kept), nearest + 1).astype(np.int32)
+    segments = segmentation.ravel()
+    within = np.flatnonzero(segments)
+    segments[within] = number[segments[within] - 1]
+    return sources[kept], segments.reshape(segmentation.shape)
 
 
 def least_area(parameters: DetectionParameters, fwhm: float) -> int:
