@@ -79,7 +79,7 @@ class PhotoCal(Step):
     """Compare PSF fluxes with catalogue magnitudes and fit the zero point."""
 
     name = "photocal"
-    version = (1, 2, 0)
+    version = (1, 3, 0)
     parameters: PhotoCalParameters
 
     def run(
@@ -102,6 +102,7 @@ class PhotoCal(Step):
             world_coordinates=world_coordinates,
             zp=float(fit.zp),
             zp_error=float(fit.zp_err),
+            surface=fit.surface.as_json(),
             color_term=float(fit.color_term),
             scatter=float(fit.scatter),
             n_stars=int(fit.n_stars),
@@ -112,7 +113,7 @@ class PhotoCal(Step):
         )
         zero_point.related = {"catalog_excerpts": [row.pk for row in catalog.excerpts]}
         lost = self._light_lost(image, zero_point, instrument)
-        zero_point.figures = figures_of(fit) | ({} if lost is None else {"light_lost": round(lost, 4)})
+        zero_point.quality = figures_of(fit) | ({} if lost is None else {"light_lost": round(lost, 4)})
         self._warnings = judge(zero_point, self._gates(fit, lost))
         return zero_point
 
