@@ -12,8 +12,8 @@ from types import SimpleNamespace
 import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
-from scipy import ndimage
 
+from processing.psfex import read_psfex
 from products.pixel_flags import PixelFlag
 from tests.benchmarks._calibration_fields import CalibrationField, at_epoch
 from tests.benchmarks._calibration_truth import of_psf, of_solution, of_sources
@@ -36,37 +36,6 @@ _FITTED = ("FLUX_PSF", "FLUXERR_PSF", "XPSF_IMAGE", "YPSF_IMAGE")
 
 
 @dataclass(frozen=True)
-class PsfexModel:
-    """A model of psfex, sampled at pixel centres by a cubic spline."""
-
-    planes: np.ndarray  # (terms, m, m) spline coefficients
-    step: float  # px between samples
-    degree: int
-    zero: tuple[float, float]
-    scale: tuple[float, float]
-    half_size: int
-    n_stars: int
-
-    @classmethod
-    def read(cls, path: Path) -> PsfexModel:
-        """From the file that psfex wrote."""
-        header, table = fits.getheader(path, 1), fits.getdata(path, 1)
-        planes = np.stack([ndimage.spline_filter(plane.astype(float), 3) for plane in table["PSF_MASK"][0]])
-        zero, scale = ((header[f"{key}1"], header[f"{key}2"]) for key in ("POLZERO", "POLSCAL"))
-        half = int(planes.shape[1] // 2 * header["PSF_SAMP"]) - 2
-        return cls(planes, header["PSF_SAMP"], header["POLDEG1"], zero, scale, half, header["ACCEPTED"])
-
-    def stamp(self, x: float, y: float) -> np.ndarray:
-        """(2h + 1, 2h + 1) float64, sum 1, at a position in px from 0."""
-        u, v = ((at + 1 - zero) / scale for at, zero, scale in zip((x, y), self.zero, self.scale))
-        terms = [u**i * v**j for j in range(self.degree + 1) for i in range(self.degree + 1 - j)]
-        plane = np.tensordot(terms, self.planes, 1)
-        at = np.arange(-self.half_size, self.half_size + 1) / self.step + plane.shape[0] // 2
-        found = ndimage.map_coordinates(plane, np.meshgrid(at, at, indexing="ij"), order=3, prefilter=False)
-        return found / found.sum()
-
-
-@dataclass(frozen=True)
 class Run:
     """What a program used."""
 
@@ -86,7 +55,7 @@ def run_peers(field: CalibrationField, folder: Path) -> dict[str, float]:
     if shutil.which("psfex"):
         used = run("psfex", "stars.cat", "-c", "psfex.conf", folder=folder)
         found["psfex: CPU s"], found["psfex: peak MB"] = used.seconds, used.megabytes
-        found |= of_psf(field, PsfexModel.read(folder / "stars.psf"))
+        found |= of_psf(field, read_psfex(folder / "stars.psf", field.camera.shape))
         used = extract(field, folder, "all.cat", _FITTED, "-PSF_NAME", "stars.psf")
         found["source-extractor with PSF photometry: CPU s"] = used.seconds
     catalog = "all.cat" if (folder / "all.cat").exists() else "stars.cat"

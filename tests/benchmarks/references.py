@@ -1,4 +1,4 @@
-"""Warps and coadds of simulated CCDs held against the truth, with CPU seconds and memory.
+"""Warps and coadds of simulated CCDs held against the truth, with CPU seconds and memory, beside swarp where it is.
 
 Run by hand: `python manage.py benchmark references` (or `python -m tests.benchmarks.references --help`).
 """
@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import resource
+import shutil
 import tempfile
 import time
 from dataclasses import replace
@@ -128,7 +129,23 @@ def measure_coadds(options: argparse.Namespace, seed: int) -> dict[str, float]:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         numbers |= {"CPU s": round(min(seconds), 2), "MB above what the images take": round(peak - before)}
         found |= {f"{method}: {name}": value for name, value in numbers.items()}
+    if shutil.which("SWarp"):
+        found |= {f"swarp, clipped: {name}": value for name, value in of_swarp(made, image).items()}
     return found
+
+
+def of_swarp(made: list[Any], ours: Any) -> dict[str, float]:
+    """The same of the Debian program, which writes its images to files."""
+    from astropy.wcs import WCS
+
+    from tests.benchmarks._peer_coadd import swarp_coadd
+    from tests.benchmarks._reference_fields import truth_of
+
+    with tempfile.TemporaryDirectory(prefix="seechange-benchmark-") as folder:
+        image, used = swarp_coadd(made, ours, Path(folder))
+    numbers = compare(image, truth_of(made, WCS(ours.wcs_header), ours.shape), "mean")
+    del numbers["pixels rejected, of those that were hit"]
+    return numbers | {"CPU s": used.seconds, "MB": used.megabytes}
 
 
 def _resident() -> float:
