@@ -125,6 +125,12 @@ class Fit:
         """Positions (n, 2) on the plane."""
         return powers(uv, self.basis.order) @ self.coefficients
 
+    @property
+    def is_determined(self) -> bool:
+        """Whether the stars tell every parameter: those on a line tell nothing of what is across it."""
+        is_known = np.linalg.matrix_rank(self.inverse, hermitian=True) == len(self.inverse)
+        return bool(is_known and np.linalg.matrix_rank(self.coefficients[1:3]) == 2)
+
     def error_at(self, uv: np.ndarray) -> np.ndarray:
         """Formal error (n,) per axis of the polynomial at uv (n, 2), also where there are no stars."""
         nothing = None if len(self.design.joint) == self.basis.is_radial else np.zeros(uv.shape)
