@@ -56,6 +56,7 @@ class Patience:
                     told = " ".join(str(error).split())[:200] or type(error).__name__
                     reason = f"it does not answer ({attempt} attempts): {told}; import a catalogue or try again"
                     raise CatalogAway(what=what, reason=reason) from error
+            heartbeat.get()()  # neither the attempt nor the pause after it is silent for longer than a lease
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
         raise AssertionError("an attempt returns or raises")

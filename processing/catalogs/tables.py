@@ -152,7 +152,8 @@ def _csv(path: Path) -> Iterator[Table]:
 def _csv_head(path: Path) -> tuple[list[str], list[str], str]:
     """The comments before the line of names, the names, and what separates them."""
     head: list[str] = []
-    with gzip.open(path, "rt") if path.name.lower().endswith(".gz") else path.open() as file:
+    opened = gzip.open if path.name.lower().endswith(".gz") else open
+    with opened(path, "rt", encoding="utf-8-sig") as file:  # spreadsheets begin their files with a mark of the encoding
         for line in file:
             if line.startswith("#") or not line.strip():
                 head.append(line)

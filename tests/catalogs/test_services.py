@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+
 import numpy as np
 import pytest
+import requests
 
 from processing import catalog_cells
 from processing.catalogs import services
 from processing.catalogs.base import heartbeat
 from processing.catalogs.gaia import Gaia
 from processing.errors import BadInput, CatalogAway, CatalogCut, is_passing
+from products.errors import DiskFull
 from products.sky import cell_circle, cells, separation
 from tests.catalogs.catalog_server import FIELD, CatalogServer, gaia_sky, serving
 
@@ -226,3 +230,43 @@ def test_a_folder_without_files_of_that_sky_or_of_cells_says_so(tmp_path, sky):
     sky.write(tmp_path / "b/stars.csv")
     with pytest.raises(BadInput, match=r"named by its HEALPix cell.*import it"):
         Gaia(service="healpix", url=str(tmp_path / "b")).fetch(*FIELD, 0.3, 20.0)
+
+
+def test_a_server_of_files_that_is_away_at_first_is_not_taken_for_one_of_an_older_form(archive, sky, tmp_path):
+    archive.folder = hats(tmp_path, sky)
+    archive.trouble += ["", 503, 503, 503]  # its table of contents comes, and what tells the form does not
+    with pytest.raises(CatalogAway, match="503"):
+        gaia(archive, service="healpix").fetch(*FIELD, 0.3, 20.0)
+    assert len(gaia(archive, service="healpix").fetch(*FIELD, 0.3, 20.0)) == len(near(sky, *FIELD, 0.3))
+
+
+def test_a_full_disk_is_said_to_be_one_and_the_server_is_not_asked_again(archive, sky, tmp_path, monkeypatch):
+    archive.folder = hats(tmp_path, sky)
+    gaia(archive, service="healpix").fetch(*FIELD, 0.3, 20.0)
+    asked = len(archive.asked)
+
+    def full(self, size):
+        yield b"some"
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(requests.Response, "iter_content", full)
+    with pytest.raises(DiskFull, match="no room on the disk"):
+        gaia(archive, service="healpix").fetch(*FIELD, 0.3, 20.0)
+    assert len(archive.asked) == asked + 1
+
+
+def test_an_attempt_and_the_pause_after_it_are_two_signs_of_life(monkeypatch):
+    told = []
+    monkeypatch.setattr(services.time, "sleep", lambda seconds: told.append(f"pause {seconds:g}"))
+    token = heartbeat.set(lambda: told.append("lives"))
+
+    def ask():
+        told.append("asked")
+        raise services.Lost("nothing came")
+
+    try:
+        with pytest.raises(CatalogAway, match="2 attempts"):
+            services.Patience(attempts=2, pause=40.0)(ask, "it")
+    finally:
+        heartbeat.reset(token)
+    assert told == ["lives", "asked", "lives", "pause 40", "lives", "asked"]
