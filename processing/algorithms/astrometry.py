@@ -59,7 +59,6 @@ class AstrometricSolution:
 
     header: fits.Header  # TAN, TAN-SIP with its inverse, or TPV
     n_matches: int
-    n_catalog: int
     rms_ra_arcsec: float  # robust leave-one-out residual along ra
     rms_dec_arcsec: float
     order: int

@@ -194,7 +194,6 @@ class Refinement:
         return AstrometricSolution(
             header=chosen.header,
             n_matches=n,
-            n_catalog=len(self.rows),
             rms_ra_arcsec=float(rms[0]),
             rms_dec_arcsec=float(rms[1]),
             order=chosen.order,

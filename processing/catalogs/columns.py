@@ -31,6 +31,7 @@ NAMES = {  # column of `star_table` -> what it is called elsewhere, in any case
     "is_variable": ("is_variable", "phot_variable_flag", "varflag"),
     "is_duplicate": ("is_duplicate", "duplicated_source", "dup"),
 }
+IDENTITIES = ("source_id", "source", "id")  # columns of whole numbers, of which floats would lose digits
 _ANGLES_A_YEAR = {"rad", "mas", "arcsec", "deg"}  # of proper motions, as reference catalogues of LSST say it
 _BANDS = ("u", "g", "r", "i", "z", "y", "B", "V", "R", "I", "J", "H", "K")
 _MAGNITUDES = ("mag_{}", "{}mag", "{}_mag", "psfMag_{}", "{}")
@@ -49,7 +50,7 @@ _AB_MINUS_VEGA = (25.8010 - 25.6874, 25.3540 - 25.3385, 25.1040 - 24.7479)
 
 def used(names: Iterable[str]) -> list[str]:
     """Those of the columns of a table that `stars_of` may read; the other ones need not be loaded."""
-    known = {other for others in NAMES.values() for other in others} | {"source_id", "source", "id"}
+    known = {other for others in NAMES.values() for other in others} | set(IDENTITIES)
     known |= {form.format(band).lower() for form in (*_MAGNITUDES, *_ERRORS) for band in _BANDS}
     known |= {form.format(band).lower() for *forms, bands in _GAIA.values() for form in forms for band in bands}
     known.update(gspc_columns(names := list(names)))
@@ -75,7 +76,7 @@ def stars_of(found: Table, what: str) -> np.ndarray:
         if name not in columns:
             reason = f"it has no column {name} (ICRS degrees; or {', '.join(NAMES[name][1:])}); {there}"
             raise BadInput(what=what, reason=reason)
-    own = next((lower[name] for name in ("source_id", "source", "id") if name in lower), None)
+    own = next((lower[name] for name in IDENTITIES if name in lower), None)
     if own is not None and found[own].dtype.kind in "iu":
         columns["source_id"] = np.ma.filled(np.ma.asarray(found[own]), 0).astype(np.int64)
     magnitudes = _gaia(found, lower, what) | _magnitudes(found, what)

@@ -275,3 +275,18 @@ def test_a_file_of_a_spreadsheet_begins_with_a_mark_of_its_encoding(tmp_path):
         file.write(text)
     for name in ("x.csv", "x.csv.gz"):
         assert read_catalog(tmp_path / name)["ra"].tolist() == [1.5, 3.0]
+
+
+def test_people_write_blanks_behind_commas(tmp_path):
+    lines = ("# of a friend", "", "ra, dec, mag_g, phot_variable_flag", "1.5, -2, 15, VARIABLE", "3, 4, 16, no")
+    (tmp_path / "x.csv").write_text("\n".join(lines))
+    found = read_catalog(tmp_path / "x.csv")
+    assert found["ra"].tolist() == [1.5, 3.0] and found["dec"].tolist() == [-2.0, 4.0]
+    assert found["mag_g"].tolist() == [15.0, 16.0] and found["is_variable"].tolist() == [True, False]
+
+
+@pytest.mark.parametrize("name", ["source_id", "Source", "ID"])
+def test_numbers_of_stars_keep_all_their_digits(name, tmp_path):
+    numbers = [4_611_686_018_427_387_905, 4_611_686_018_427_387_907]
+    Table({name: numbers, "ra": [1.0, 2.0], "dec": [3.0, 4.0], "mag_g": [15, 16]}).write(tmp_path / "x.csv")
+    assert read_catalog(tmp_path / "x.csv")["source_id"].tolist() == numbers
