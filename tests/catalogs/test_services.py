@@ -15,7 +15,8 @@ from processing.catalogs.gaia import Gaia
 from processing.errors import BadInput, CatalogAway, CatalogCut, is_passing
 from products.errors import DiskFull
 from products.sky import cell_circle, cells, separation
-from tests.catalogs.catalog_server import FIELD, CatalogServer, gaia_sky, serving
+from tests.catalogs import catalog_server
+from tests.catalogs.catalog_server import FIELD, CatalogServer, gaia_sky, serving, votable
 
 QUICK = {"attempts": 3, "timeout": 30.0, "pause": 0.01, "is_queued": False}
 
@@ -270,3 +271,29 @@ def test_an_attempt_and_the_pause_after_it_are_two_signs_of_life(monkeypatch):
     finally:
         heartbeat.reset(token)
     assert told == ["lives", "asked", "lives", "pause 40", "lives", "asked"]
+
+
+@pytest.mark.parametrize("service", ["tap", "cone"])
+@pytest.mark.parametrize("shift", [15.0, np.inf])
+def test_stars_of_another_place_than_was_asked_for_are_no_empty_piece_of_sky(sky, service, shift):
+    class Elsewhere(CatalogServer):
+        def cut(self, rows, limit):
+            rows["ra"] = rows["ra"] + shift
+            return super().cut(rows, limit)
+
+    services._known_columns.clear()
+    with (
+        serving(Elsewhere(sky.copy())) as archive,
+        pytest.raises(BadInput, match=r"none is within 0\.300 degrees of ra"),
+    ):
+        gaia(archive, service=service).fetch(*FIELD, 0.3, 20.0)
+
+
+@pytest.mark.parametrize("service", ["tap", "cone"])
+def test_a_word_without_a_value_in_an_answer_is_no_fault(archive, sky, service, monkeypatch):
+    monkeypatch.setattr(catalog_server, "votable", lambda *given: votable(*given).replace(b'value="OK"', b""))
+    if service == "cone":
+        assert len(gaia(archive, service=service).fetch(*FIELD, 0.3, 20.0)) == len(near(sky, *FIELD, 0.3))
+        return
+    with pytest.raises(CatalogAway, match="no VOTable, or not whole"):
+        gaia(archive, service=service).fetch(*FIELD, 0.3, 20.0)
