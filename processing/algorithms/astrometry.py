@@ -48,7 +48,7 @@ class SkyStars:
 
     ra: np.ndarray  # degrees
     dec: np.ndarray  # degrees
-    mag: np.ndarray
+    mag: np.ndarray  # only the order counts
     error: np.ndarray | None = None  # arcsec, of the position along one axis; none: far below those of detections
     color: np.ndarray | None = None  # mag, NaN unknown
 

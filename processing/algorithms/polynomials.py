@@ -108,7 +108,7 @@ class Design:
 
 @dataclass(frozen=True)
 class Fit:
-    """A polynomial of (n, 2) positions on a plane."""
+    """A polynomial of (n, 2) positions on a plane; lengths are in the unit of what it was fitted to."""
 
     basis: Basis
     coefficients: np.ndarray  # (terms, 2)
