@@ -12,12 +12,14 @@ import numpy as np
 
 from processing.algorithms.psf_model import PSFModel
 from processing.algorithms.shapes import adaptive_moments
-from processing.algorithms.sky import apply_proper_motion
+from processing.algorithms.sky import stars_at
 from processing.algorithms.zero_point import ZeroPointFit, fit_zero_point
-from processing.errors import EmptyCatalog, StepError
+from processing.catalogs.base import joined
+from processing.errors import EmptyCatalog
 from processing.instruments.base import Instrument
 from processing.parameters import ConfigurationError
 from processing.providers import StarCatalog
+from processing.star_catalogs import without_doubles
 from processing.steps.photocal import Matched, PhotoCal
 from products.figures import kept
 from products.models import PSF, Background, CatalogExcerpt, Image, ZeroPoint
@@ -78,21 +80,22 @@ def _step_of(zero_point: ZeroPoint) -> PhotoCal:
 
 
 def _catalog(zero_point: ZeroPoint, image: Image) -> np.ndarray:
-    """The stars of the catalogue that were at hand when the zero point was made, at the date of the image."""
-    rows = CatalogExcerpt.objects.filter(origin=zero_point.catalog, created_at__lte=zero_point.created_at)
+    """The stars of the catalogue that the zero point was made with, at the date of the image.
+
+    Of a zero point that does not name its pieces, those that were at hand when it was made.
+    """
+    rows = list(zero_point.catalog_excerpts.all())
+    if not rows and image.corners:
+        at_hand = CatalogExcerpt.objects.filter(origin=zero_point.catalog, created_at__lte=zero_point.created_at)
+        rows = at_hand.overlapping(np.array(image.corners))
     tables = []
-    for row in rows.overlapping(np.array(image.corners)) if image.corners else []:
-        table = row.table.copy()
-        motion = (table["pmra"], table["pmdec"])
-        table["ra"], table["dec"] = apply_proper_motion(table["ra"], table["dec"], *motion, row.epoch, image.mjd_middle)
-        if not tables or table.dtype == tables[0].dtype:
-            tables.append(table)
+    for row in rows:
+        tables.append(stars_at(row.table, row.epoch, image.mjd_middle))
+        row.free()
     if not tables:
         hint = "no piece of it for this part of the sky is kept here"
         raise EmptyCatalog(catalog=zero_point.catalog or "that was used", found=0, needed=1, hint=hint)
-    table = np.concatenate(tables)
-    _, unique = np.unique(np.round(np.stack([table["ra"], table["dec"]]) * 3.6e6), axis=1, return_index=True)
-    return table[np.sort(unique)]
+    return without_doubles(joined(tables))
 
 
 def _columns(zero_point: ZeroPoint, step: PhotoCal, matched: Matched, fit: ZeroPointFit) -> dict[str, np.ndarray]:
@@ -169,6 +172,3 @@ def _plain(values: np.ndarray) -> list[Any]:
     if values.dtype == bool:
         return values.tolist()
     return np.where(np.isfinite(values), np.round(values.astype(float), 5), None).tolist()
-
-
-__all__ = ["StepError", "grid_of", "psf_map", "sky_map", "star_figures"]

@@ -9,6 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_safe
 
+from processing.errors import StepError
 from processing.gate_figures import gate_rows
 from products.errors import ArchiveError
 from products.models import Image, Report
@@ -73,7 +74,7 @@ def _reports(found: Image) -> list[Report]:
 
 
 def _stars(tree: trace.Tree) -> dict[str, Any]:
-    from processing.calibration_figures import StepError, star_figures
+    from processing.calibration_figures import star_figures
 
     if tree.zero_point is None:
         return {}

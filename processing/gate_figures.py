@@ -54,13 +54,14 @@ class GateRow:
 def gate_rows(tree: Tree, reports: Iterable[Report]) -> list[GateRow]:
     """Every figure that decides, in the order of the steps that made the image's calibration."""
     known = list(reports)
+    products = {step: found for step, name in _PRODUCTS.items() if (found := getattr(tree, name)) is not None}
+    figures = {step: _figures(tree, step, product, known) for step, product in products.items()}
     rows = []
     for (step, name), (words, unit, key, factor, decimals) in GATES.items():
-        product = getattr(tree, _PRODUCTS[step])
-        if product is None:
+        if step not in products:
             continue
-        limits = product.provenance.parameters.get("gates") or {}
-        value = _figures(tree, step, product, known).get(key)
+        limits = products[step].provenance.parameters.get("gates") or {}
+        value = figures[step].get(key)
         if key == "wcs_rms_arcsec":
             value = value / tree.image.pixel_scale if value is not None and tree.image.pixel_scale else None
         value = None if value is None else factor * value

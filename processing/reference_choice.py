@@ -12,7 +12,7 @@ from django.db.models import Count, QuerySet
 from processing.errors import BadInput
 from products.models import PSF, Background, Badness, Image, ProvenanceTag, Report, ScienceImage, ZeroPoint
 from products.selectors.tags import DEFAULT
-from products.sky import contains, overlap_fraction, separation
+from products.sky import distance_to, overlap_fraction, separation
 
 _IMAGE = "world_coordinates__sources__image"
 
@@ -38,12 +38,7 @@ class Area:
         corners = np.array(image.corners)
         if self.disc:
             ra, dec, radius = self.disc
-            if separation(ra, dec, image.ra, image.dec) > radius + image.radius:
-                return False
-            turn = np.radians(np.arange(0, 360, 15))
-            at_dec = dec + radius * np.outer((1, 0.5, 0), np.sin(turn)).ravel()
-            at_ra = ra + radius * np.outer((1, 0.5, 0), np.cos(turn)).ravel() / max(np.cos(np.radians(dec)), 1e-6)
-            return bool(np.any(contains(corners, at_ra, np.clip(at_dec, -90, 90))))
+            return distance_to(corners, ra, dec) <= radius
         shapes = [np.array(shape) for shape in self.footprints]
         return any(overlap_fraction(shape, corners) > 0 or overlap_fraction(corners, shape) > 0 for shape in shapes)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from django.conf import settings
 
+from processing.algorithms.sky import from_tangent_plane, tangent_plane
 from processing.catalogs.base import StarCatalogSource, has_magnitudes, joined
 from processing.catalogs.tables import star_pieces
 from processing.errors import BadInput, EmptyCatalog
@@ -76,14 +77,21 @@ def keep_excerpt(
 
 
 def bounding_corners(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
-    """Corners (4, 2) of the smallest box along ra and dec around positions (degrees); RA 0 is no special place."""
-    middle = unit_vectors(ra, dec).mean(axis=0)
-    centre = float(np.degrees(np.arctan2(middle[1], middle[0])))
-    offset = (np.asarray(ra) - centre + 180) % 360 - 180
-    pad = 1e-4
-    low, high = centre + offset.min() - pad, centre + offset.max() + pad
-    bottom, top = max(dec.min() - pad, -90.0), min(dec.max() + pad, 90.0)
-    return np.array([[low % 360, bottom], [high % 360, bottom], [high % 360, top], [low % 360, top]])
+    """Corners (4, 2), degrees, of a box along east and north of their middle around positions (degrees) near it.
+
+    Its edges are great circles, as those of footprints are; neither RA 0 nor a pole is a special place.
+    """
+    middle = _middle(ra, dec)
+    xi, eta = tangent_plane(ra, dec, *middle)
+    pad = 0.36  # arcsec
+    (left, right), (bottom, top) = ((values.min() - pad, values.max() + pad) for values in (xi, eta))
+    return np.stack(from_tangent_plane([left, right, right, left], [bottom, bottom, top, top], *middle), axis=1)
+
+
+def _middle(ra: np.ndarray, dec: np.ndarray) -> tuple[float, float]:
+    """The direction in which positions (n,) are on average, degrees."""
+    x, y, z = unit_vectors(ra, dec).mean(axis=0)
+    return float(np.degrees(np.arctan2(y, x))), float(np.degrees(np.arctan2(z, np.hypot(x, y))))
 
 
 def in_order(table: np.ndarray) -> np.ndarray:
@@ -152,8 +160,7 @@ class _Spool:
         table = joined(self._held)
         if len(table) == 0:
             return table
-        x, y, z = unit_vectors(table["ra"], table["dec"]).mean(axis=0)
-        middle = np.degrees(np.arctan2(y, x)), np.degrees(np.arctan2(z, np.hypot(x, y)))
+        middle = _middle(table["ra"], table["dec"])
         return table if separation(*middle, table["ra"], table["dec"]).max() <= FIELD else None
 
     def cells(self) -> Iterator[tuple[int, np.ndarray]]:

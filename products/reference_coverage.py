@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from astropy.wcs import FITSFixedWarning
 
 from products.errors import ArchiveError
 from products.models import Background, CoaddImage, Reference
@@ -39,7 +38,9 @@ def _cover(row: Reference, ra: float, dec: float) -> Cover:
     image = row.zero_point.image.as_kind()
     try:
         x, y = (float(value) for value in row.zero_point.world_coordinates.wcs.all_world2pix(ra, dec, 0, quiet=True))
-    except (ValueError, FITSFixedWarning):
+    except ValueError:
+        return Cover(row)
+    if not (np.isfinite(x) and np.isfinite(y)):  # its solution points to the other side of the sky
         return Cover(row)
     if not (-0.5 <= x < image.width - 0.5 and -0.5 <= y < image.height - 0.5):
         return Cover(row, x, y)

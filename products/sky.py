@@ -116,6 +116,21 @@ def contains(corners: np.ndarray, ra, dec) -> np.ndarray:
     return np.all(inside >= 0, axis=1) | np.all(inside <= 0, axis=1)
 
 
+def distance_to(corners: np.ndarray, ra: float, dec: float) -> float:
+    """Degrees from a position to the nearest point of the convex spherical polygon with `corners` (4, 2); 0 inside."""
+    if contains(corners, ra, dec)[0]:
+        return 0.0
+    start, position = unit_vectors(corners[:, 0], corners[:, 1]), unit_vectors(ra, dec)[0]
+    end = np.roll(start, -1, axis=0)
+    pole = np.cross(start, end)
+    pole /= np.maximum(np.linalg.norm(pole, axis=1), 1e-30)[:, None]
+    height = pole @ position
+    foot = position - height[:, None] * pole  # on the great circle of each edge
+    beside = (np.sum(np.cross(start, foot) * pole, axis=1) > 0) & (np.sum(np.cross(foot, end) * pole, axis=1) > 0)
+    to_edges = np.degrees(np.arcsin(np.clip(np.abs(height[beside]), 0, 1)))
+    return float(min([*to_edges, *separation(ra, dec, corners[:, 0], corners[:, 1])]))
+
+
 def positions_within(corners: np.ndarray, n: int = 32) -> tuple[np.ndarray, np.ndarray]:
     """RA and Dec (n²,), degrees, of an n × n grid of points in the footprint `corners` (4, 2)."""
     u, v = (np.arange(n) + 0.5) / n, (np.arange(n)[:, None] + 0.5) / n

@@ -48,7 +48,7 @@ class SkyStars:
 
     ra: np.ndarray  # degrees
     dec: np.ndarray  # degrees
-    mag: np.ndarray
+    mag: np.ndarray  # only the order counts
     error: np.ndarray | None = None  # arcsec, of the position along one axis; none: far below those of detections
     color: np.ndarray | None = None  # mag, NaN unknown
 
@@ -59,7 +59,6 @@ class AstrometricSolution:
 
     header: fits.Header  # TAN, TAN-SIP with its inverse, or TPV
     n_matches: int
-    n_catalog: int
     rms_ra_arcsec: float  # robust leave-one-out residual along ra
     rms_dec_arcsec: float
     order: int

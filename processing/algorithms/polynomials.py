@@ -108,7 +108,7 @@ class Design:
 
 @dataclass(frozen=True)
 class Fit:
-    """A polynomial of (n, 2) positions on a plane."""
+    """A polynomial of (n, 2) positions on a plane; lengths are in the unit of what it was fitted to."""
 
     basis: Basis
     coefficients: np.ndarray  # (terms, 2)
@@ -124,6 +124,12 @@ class Fit:
     def __call__(self, uv: np.ndarray) -> np.ndarray:
         """Positions (n, 2) on the plane."""
         return powers(uv, self.basis.order) @ self.coefficients
+
+    @property
+    def is_determined(self) -> bool:
+        """Whether the stars tell every parameter: those on a line tell nothing of what is across it."""
+        is_known = np.linalg.matrix_rank(self.inverse, hermitian=True) == len(self.inverse)
+        return bool(is_known and np.linalg.matrix_rank(self.coefficients[1:3]) == 2)
 
     def error_at(self, uv: np.ndarray) -> np.ndarray:
         """Formal error (n,) per axis of the polynomial at uv (n, 2), also where there are no stars."""

@@ -37,10 +37,6 @@ class SipModel:
         """(n, 2) arcsec, catalogue − fit."""
         return self.fitted.residuals
 
-    def plane(self, xy: np.ndarray) -> np.ndarray:
-        """Positions (n, 2) px → (ξ, η) arcsec about `crval`."""
-        return self.fitted((xy - self.centre) / self.unit)
-
     def header(self, shape: tuple[int, int]) -> fits.Header:
         """TAN (order 1) or TAN-SIP cards for an image (ny, nx), with the inverse polynomial."""
         exponents = terms(self.order)

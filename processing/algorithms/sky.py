@@ -1,4 +1,4 @@
-"""Directions on the sky: tangent plane, proper motion, separations."""
+"""Directions on the sky: tangent plane, proper motion, parallax."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 from astropy.io import fits
@@ -23,6 +24,7 @@ __all__ = [
     "footprint", "pixel_scale_arcsec", "solve_wcs", "wcs_from_header",
 ]  # fmt: skip
 _DEGREES = ("degree", "degrees")  # spellings that wcslib refuses
+Stars = TypeVar("Stars", PixelStars, SkyStars)
 _BIN = 8.0  # px, of the histogram of the vote: smaller ones split distorted fields
 
 
@@ -46,6 +48,11 @@ def wcs_from_header(header: fits.Header) -> WCS:
     if not wcs.has_celestial:
         raise BadInput(
             what=what, reason="it has no celestial coordinates (CTYPE1, CTYPE2, CRVAL1, CRVAL2, CD or CDELT)"
+        )
+    if (wcs.wcs.lng, wcs.wcs.lngtyp.strip()) != (0, "RA"):
+        axes = " and ".join(str(header[key]).strip() for key in ("CTYPE1", "CTYPE2"))
+        raise BadInput(
+            what=what, reason=f"its axes are {axes}; right ascension and declination, in this order, are needed"
         )
     scale = np.sqrt(abs(np.linalg.det(matrix))) * 3600
     if not 1e-3 < scale < 300:
@@ -88,47 +95,55 @@ def solve_wcs(
     """Match detections with catalogue stars near `guess` and fit pixel → sky; NoSolution where that fails.
 
     `flips` are those (of `asterisms.FLIPS`) that `guess` may have wrong. Where `zenith` is given, (2,) tan z along ξ
-    and η, differential chromatic refraction is fitted too. Positions that are not finite are left out.
+    and η, differential chromatic refraction is fitted too. Positions that are not finite, and catalogue errors, are
+    left out. BadInput where `guess` leaves no size to a pixel.
     """
-    p = parameters
-    stars, catalog = _finite(stars), _finite(catalog)
+    p, scale = parameters, pixel_scale_arcsec(guess, shape)
+    if not 0 < scale < np.inf:
+        raise BadInput(what="the WCS of the header", reason="its distortion leaves no size to the pixel in the middle")
+    (stars, of_stars), (catalog, of_catalog) = _finite(stars), _finite(catalog)
     if len(stars.x) < p.min_matches or len(catalog.ra) < p.min_matches:
         reason = f"{len(stars.x)} detections and {len(catalog.ra)} catalogue stars, {p.min_matches} of each needed"
         reason += "; the image may be too small or too shallow, or the catalogue of another place"
         raise NoSolution(reason=reason, detections=len(stars.x), catalog_stars=len(catalog.ra))
-    search = _Search(stars, catalog, guess, shape, p)
-    try:
-        found = search.vote(("", *flips))
-        return search.refinement(found).run(found, zenith)
-    except NoSolution as failure:
-        if not p.is_blind_allowed:
-            raise
-        for candidate in blind_votes(stars, catalog, guess, shape):
-            try:
-                return search.refinement(candidate).run(candidate, zenith, is_blind=True)
-            except NoSolution:
-                continue
-        reason = f"{failure.details['reason']}; no pattern of stars is found elsewhere in the catalogue either"
-        raise NoSolution(**{**failure.details, "reason": reason}) from failure
+    found = _Search(stars, catalog, guess, shape, p).solution(flips, zenith)
+    return replace(found, detected=of_stars[found.detected], matched=of_catalog[found.matched])
 
 
-def _finite(stars: PixelStars | SkyStars) -> PixelStars | SkyStars:
-    """The stars with positions."""
+def _finite(stars: Stars) -> tuple[Stars, np.ndarray]:
+    """The stars with positions (those of a catalogue with errors that are known, too), and their rows."""
     first, second = (stars.x, stars.y) if isinstance(stars, PixelStars) else (stars.ra, stars.dec)
     good = np.isfinite(first) & np.isfinite(second)
-    if good.all():
-        return stars
-    return replace(stars, **{name: values[good] for name, values in vars(stars).items() if values is not None})
+    if isinstance(stars, SkyStars) and stars.error is not None:
+        good &= np.isfinite(stars.error)
+    kept = {name: values[good] for name, values in vars(stars).items() if values is not None}
+    return replace(stars, **kept), np.flatnonzero(good)
 
 
 class _Search:
-    """Where the catalogue stars are near an image, and the vote."""
+    """Where the catalogue stars are near an image, the vote, and what is tried where it fails."""
 
     def __init__(
         self, stars: PixelStars, catalog: SkyStars, guess: WCS, shape: tuple[int, int], p: AstrometryParameters
     ) -> None:
         self.stars, self.catalog, self.guess, self.shape, self.p = stars, catalog, guess, shape, p
         self.centre = (np.array(shape[::-1]) - 1) / 2
+
+    def solution(self, flips: Sequence[str], zenith: np.ndarray | None) -> AstrometricSolution:
+        """By the vote, or else by patterns of stars; NoSolution where neither gives one that can be trusted."""
+        try:
+            found = self.vote(("", *flips))
+            return self.refinement(found).run(found, zenith)
+        except NoSolution as failure:
+            if not self.p.is_blind_allowed:
+                raise
+            for candidate in blind_votes(self.stars, self.catalog, self.guess, self.shape):
+                try:
+                    return self.refinement(candidate).run(candidate, zenith, is_blind=True)
+                except NoSolution:
+                    continue
+            reason = f"{failure.details['reason']}; no pattern of stars is found elsewhere in the catalogue either"
+            raise NoSolution(**{**failure.details, "reason": reason}) from failure
 
     def vote(self, flips: Sequence[str]) -> Vote:
         p, (ny, nx) = self.p, self.shape

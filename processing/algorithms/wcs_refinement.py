@@ -127,8 +127,8 @@ class Refinement:
             return None
         return -np.where(known, redder, 0)[:, None] * zenith
 
-    def _chosen(self, detected: np.ndarray, matched: np.ndarray, extra: np.ndarray | None) -> _Chosen:
-        """The polynomial, or the distortion of the header, that the stars ask for."""
+    def _chosen(self, detected: np.ndarray, matched: np.ndarray, extra: np.ndarray | None, found: Vote) -> _Chosen:
+        """The polynomial, or the distortion of the header, that the stars ask for; NoSolution where they tell none."""
         xy, sigma = self.xy[detected], self._sigma(detected, matched)
         rows = self.rows[matched]
         ra, dec = self.catalog.ra[rows], self.catalog.dec[rows]
@@ -138,12 +138,18 @@ class Refinement:
         if has_distortion(self.guess):
             kept = fit_kept(self.guess, xy, ra, dec, sigma, centre=self.centre, extra=extra)
             fits_of_all.insert(0, kept.fitted)
+        fits_of_all = [one for one in fits_of_all if one.is_determined]
+        on_a_line = self._refused(f"the {len(detected)} stars that match lie on a line, or nearly so", found)
+        if not fits_of_all:
+            raise on_a_line
         best = best_of(fits_of_all)
         if kept is not None and best is kept.fitted:
             return _Chosen(kept.header(self.shape), best, kept.order, "kept")
         model = fit_sip(
             xy, ra, dec, sigma, centre=self.centre, crval=self.crval, basis=best.basis, extra=extra, start=best.weight
         )
+        if not model.fitted.is_determined:
+            raise on_a_line
         return _Chosen(
             model.header(self.shape), model.fitted, model.order, "radial" if best.basis.is_radial else "polynomial"
         )
@@ -157,7 +163,7 @@ class Refinement:
         extra: np.ndarray | None,
         is_blind: bool,
     ) -> AstrometricSolution:
-        chosen = self._chosen(detected, matched, extra)
+        chosen = self._chosen(detected, matched, extra, found)
         used = chosen.fitted.weight > 0
         n, (ny, nx) = int(used.sum()), self.shape
         left_out, error = chosen.fitted.errors()
@@ -188,7 +194,6 @@ class Refinement:
         return AstrometricSolution(
             header=chosen.header,
             n_matches=n,
-            n_catalog=len(self.rows),
             rms_ra_arcsec=float(rms[0]),
             rms_dec_arcsec=float(rms[1]),
             order=chosen.order,

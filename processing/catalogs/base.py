@@ -21,11 +21,6 @@ ASTROMETRY = (
     "ruwe",
 )  # f4, NaN unknown
 FLAGS = ("is_variable", "is_duplicate")
-UNITS = {
-    **dict.fromkeys(("ra", "dec"), "deg"),
-    **dict.fromkeys(("ra_error", "dec_error", "parallax", "parallax_error"), "mas"),
-    **dict.fromkeys(("pmra", "pmdec", "pmra_error", "pmdec_error"), "mas/yr"),
-}
 
 # Called by a catalogue before it asks the network, and as something comes: whoever waits for it learns that it lives.
 heartbeat: ContextVar[Callable[[], None]] = ContextVar("heartbeat", default=lambda: None)

@@ -10,9 +10,10 @@ import numpy as np
 from astropy.table import Table
 from astropy.units import Unit, UnitConversionError, UnrecognizedUnit
 
-from processing.catalogs.base import FLAGS, UNITS, star_table
-from processing.catalogs.synthetic import gspc_columns, gspc_magnitudes
+from processing.catalogs.base import FLAGS, star_table
+from processing.catalogs.synthetic import POGSON, gspc_columns, gspc_magnitudes
 from processing.errors import BadInput
+from products.models import CatalogExcerpt
 
 NAMES = {  # column of `star_table` -> what it is called elsewhere, in any case
     "ra": ("ra", "ra_icrs", "raj2000", "radeg", "coord_ra"),
@@ -30,6 +31,7 @@ NAMES = {  # column of `star_table` -> what it is called elsewhere, in any case
     "is_variable": ("is_variable", "phot_variable_flag", "varflag"),
     "is_duplicate": ("is_duplicate", "duplicated_source", "dup"),
 }
+IDENTITIES = ("source_id", "source", "id")  # columns of whole numbers, of which floats would lose digits
 _ANGLES_A_YEAR = {"rad", "mas", "arcsec", "deg"}  # of proper motions, as reference catalogues of LSST say it
 _BANDS = ("u", "g", "r", "i", "z", "y", "B", "V", "R", "I", "J", "H", "K")
 _MAGNITUDES = ("mag_{}", "{}mag", "{}_mag", "psfMag_{}", "{}")
@@ -42,14 +44,13 @@ _GAIA = {
     "lsst": ("phot_{}_mean_flux", "phot_{}_mean_fluxErr", ("g", "bp", "rp")),
     "ours": ("mag_{}", "err_{}", ("G", "BP", "RP")),
 }
-_POGSON = 2.5 / np.log(10)
 # AB − Vega magnitudes of G, BP, RP by the zero points of Gaia EDR3 (documentation, table 5.2); LSST keeps AB fluxes.
 _AB_MINUS_VEGA = (25.8010 - 25.6874, 25.3540 - 25.3385, 25.1040 - 24.7479)
 
 
 def used(names: Iterable[str]) -> list[str]:
     """Those of the columns of a table that `stars_of` may read; the other ones need not be loaded."""
-    known = {other for others in NAMES.values() for other in others} | {"source_id", "source", "id"}
+    known = {other for others in NAMES.values() for other in others} | set(IDENTITIES)
     known |= {form.format(band).lower() for form in (*_MAGNITUDES, *_ERRORS) for band in _BANDS}
     known |= {form.format(band).lower() for *forms, bands in _GAIA.values() for form in forms for band in bands}
     known.update(gspc_columns(names := list(names)))
@@ -61,19 +62,21 @@ def stars_of(found: Table, what: str) -> np.ndarray:
 
     `found.meta["names"]` may have the names of all its columns, where only those of use were read.
     """
+    if several := [name for name in used(found.colnames) if found[name].ndim > 1]:
+        raise BadInput(what=what, reason=f"the column {several[0]} holds several values a row; one is needed")
     lower = {name.lower(): name for name in found.colnames}
     columns: dict[str, Any] = {}
     for name, others in NAMES.items():
         own = next((lower[other] for other in others if other in lower), None)
         if own is not None:
             flag = name in FLAGS or name == "is_star"
-            columns[name] = _flag(found[own]) if flag else numbers(found[own], UNITS.get(name, ""), what)
+            columns[name] = _flag(found[own]) if flag else numbers(found[own], CatalogExcerpt.UNITS.get(name, ""), what)
     there = f"it has {', '.join(found.meta.get('names', found.colnames)[:20])}"
     for name in ("ra", "dec"):
         if name not in columns:
             reason = f"it has no column {name} (ICRS degrees; or {', '.join(NAMES[name][1:])}); {there}"
             raise BadInput(what=what, reason=reason)
-    own = next((lower[name] for name in ("source_id", "source", "id") if name in lower), None)
+    own = next((lower[name] for name in IDENTITIES if name in lower), None)
     if own is not None and found[own].dtype.kind in "iu":
         columns["source_id"] = np.ma.filled(np.ma.asarray(found[own]), 0).astype(np.int64)
     magnitudes = _gaia(found, lower, what) | _magnitudes(found, what)
@@ -111,9 +114,9 @@ def _gaia(found: Table, lower: dict[str, str], what: str) -> dict[str, np.ndarra
         errors = [np.full(len(found), np.nan) if own is None else numbers(found[own], "", what) for own in spread]
         with np.errstate(invalid="ignore", divide="ignore"):
             if kind == "archive":
-                errors = [_POGSON / ratio for ratio in errors]
+                errors = [POGSON / ratio for ratio in errors]
             elif kind == "lsst":
-                errors = [_POGSON * error / flux for error, flux in zip(errors, values)]
+                errors = [POGSON * error / flux for error, flux in zip(errors, values)]
                 values = [31.4 - 2.5 * np.log10(flux) - ab for flux, ab in zip(values, _AB_MINUS_VEGA)]
         synthetic = {name: numbers(found[name], "", what) for name in gspc_columns(found.colnames)}
         return magnitudes(*values, *errors) | gspc_magnitudes(synthetic)

@@ -25,6 +25,7 @@ from processing.catalogs.services import LATER, Lost, Patience, Session
 from processing.catalogs.tables import ENDINGS, star_pieces
 from processing.errors import BadInput, CatalogAway
 from products.sky import ORDER, separation
+from products.storage import whole_file
 
 _HATS = re.compile(r"(?:^|/)Norder=(\d+)/(?:Dir=\d+/)?Npix=(\d+)[./]")
 _BULK = re.compile(r"(?:^|/)GaiaSource_(\d+)-(\d+)\.")
@@ -85,14 +86,15 @@ class Partitions:
         return _remote_index(self) if self._is_remote else _local_index(self.address)
 
     def _download(self, name: str, folder: Path) -> Path:
-        """A file of the server, whole."""
+        """A file of the server, whole. DiskFull where there is no room for it."""
         target = folder / Path(name).name
 
         def ask() -> Path:
             with (
+                whole_file(target) as partial,
                 Session(self.patience.timeout) as session,
                 self._open(session, name) as answer,
-                target.open("wb") as file,
+                partial.open("wb") as file,
             ):
                 for piece in answer.iter_content(_PIECE):
                     heartbeat.get()()
@@ -112,7 +114,7 @@ class Partitions:
             reason = (
                 f"it answers {answer.status_code} {answer.reason} to {name}; is the address that of a HATS catalogue?"
             )
-            raise CatalogAway(what=f"the star catalogue at {self.address}", reason=reason)
+            raise CatalogAway(what=f"the star catalogue at {self.address}", reason=reason, refused=True)
         return answer
 
     def read(self, name: str) -> str:
@@ -192,6 +194,8 @@ def _is_new(partitions: Partitions) -> bool:
     """Whether it is HATS, and not HiPSCat, its predecessor."""
     try:
         partitions.read("properties")
-    except CatalogAway:
+    except CatalogAway as error:
+        if not error.details.get("refused"):  # it may have the file, and be away
+            raise
         return False
     return True

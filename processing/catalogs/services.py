@@ -21,6 +21,7 @@ from astropy.table import Table
 from processing.catalogs.base import heartbeat
 from processing.catalogs.columns import stars_of
 from processing.errors import BadInput, CatalogAway, CatalogCut
+from products.sky import separation
 
 if TYPE_CHECKING:
     from pyvo.dal import DALResults
@@ -56,6 +57,7 @@ class Patience:
                     told = " ".join(str(error).split())[:200] or type(error).__name__
                     reason = f"it does not answer ({attempt} attempts): {told}; import a catalogue or try again"
                     raise CatalogAway(what=what, reason=reason) from error
+            heartbeat.get()()  # neither the attempt nor the pause after it is silent for longer than a lease
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
         raise AssertionError("an attempt returns or raises")
@@ -97,7 +99,7 @@ class TableService:
         names = [name for name in columns if not there or name in there]
         cone = f"1 = CONTAINS(POINT('ICRS', ra, dec), CIRCLE('ICRS', {ra:.7f}, {dec:.7f}, {radius:.7f}))"
         query = f"SELECT {', '.join(names)} FROM {self.table} WHERE {cone} AND {where}"
-        return whole_stars(self.answer(query), self.max_rows, self.what)
+        return whole_stars(self.answer(query), self.max_rows, (ra, dec, radius), self.what)
 
     @property
     def what(self) -> str:
@@ -161,23 +163,34 @@ class ConeService:
                 query["MAXREC"] = self.max_rows
                 return _results(query.submit(), SCSResults, self.patience, what)
 
-        return whole_stars(self.patience(ask, what), self.max_rows, what)
+        return whole_stars(self.patience(ask, what), self.max_rows, (ra, dec, radius), what)
 
 
-def whole_stars(answer: DALResults, limit: int, what: str) -> np.ndarray:
-    """The stars of an answer; CatalogCut where there are more of them than it holds."""
+def whole_stars(answer: DALResults, limit: int, cone: tuple[float, float, float], what: str) -> np.ndarray:
+    """The stars of an answer about a cone (ra, dec, radius: degrees).
+
+    CatalogCut where there are more of them than it holds; BadInput where it has stars, and none in the cone: taken for
+    an answer, it would be kept as a piece of sky without stars.
+    """
     table = _table(answer)
     # Some archives say nothing when they stop at a limit of their own; such limits are round numbers.
     if _is_cut(answer) or len(table) >= limit or (len(table) and len(table) % 1000 == 0):
         raise CatalogCut(what=what, rows=len(table))
-    return stars_of(table, what)
+    stars, (ra, dec, radius) = stars_of(table, what), cone
+    if len(table) and not np.any(separation(ra, dec, stars["ra"], stars["dec"]) <= 1.01 * radius):
+        reason = (
+            f"of {len(table)} stars that it sends none is within {radius:.3f} degrees of ra {ra:.4f}, dec {dec:+.4f}"
+        )
+        raise BadInput(what=what, reason=f"{reason}, as was asked; are its positions ICRS degrees?")
+    return stars
 
 
 def _is_cut(answer: DALResults) -> bool:
     """Whether an answer says that it is not all; results of cone searches are not looked through for it by pyvo."""
     places = [answer.votable, *answer.votable.resources, answer.resultstable]
     infos = [info for place in places for info in place.infos]
-    return any(info.name.upper() == "QUERY_STATUS" and info.value.upper() == "OVERFLOW" for info in infos)
+    said = {(str(info.name).upper(), str(info.value).upper()) for info in infos}
+    return ("QUERY_STATUS", "OVERFLOW") in said
 
 
 def _table(answer: DALResults) -> Table:
@@ -218,7 +231,7 @@ def _results(answer: requests.Response, kind: type, patience: Patience, what: st
         if answer.status_code >= 500 or answer.status_code in LATER:
             raise Lost(f"it answers {answer.status_code}: {error.reason}") from error
         raise _refused(what, str(error.reason)) from error
-    except (DALFormatError, ValueError, IndexError, TypeError, KeyError, SyntaxError) as error:
+    except (DALFormatError, ValueError, IndexError, TypeError, KeyError, AttributeError, SyntaxError) as error:
         if _is_final(answer.status_code):
             raise _refused(what, f"{answer.status_code} {answer.reason}; is the address right?") from error
         if answer.status_code >= 400:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 _BANDS = tuple(f"{band}_sdss" for band in "ugriz")  # the y of PS1 in it is known to be wrong
-_POGSON = 2.5 / np.log(10)
+POGSON = 2.5 / np.log(10)  # mag of a relative error of the flux
 _PARTS = ("mag", "flux", "flux_error")
 
 
@@ -27,5 +27,5 @@ def gspc_magnitudes(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         flux, error = (columns.get(f"{band}_{part}") for part in ("flux", "flux_error"))
         if flux is not None and error is not None:
             with np.errstate(invalid="ignore", divide="ignore"):
-                found[f"err_{band}"] = _POGSON * error / flux
+                found[f"err_{band}"] = POGSON * error / flux
     return found

@@ -16,7 +16,7 @@ from astropy.table import Column, MaskedColumn, Table
 
 from processing.admission.admitting import ensure_admitted
 from processing.catalogs.base import has_magnitudes, joined
-from processing.catalogs.columns import stars_of, used
+from processing.catalogs.columns import IDENTITIES, stars_of, used
 from processing.errors import BadInput
 
 ROWS = 250_000  # of a piece
@@ -128,7 +128,7 @@ def _csv(path: Path) -> Iterator[Table]:
 
     head, names, delimiter = _csv_head(path)
     units = _csv_units(head, names, delimiter)
-    reading = csv.ReadOptions(skip_rows=len(head), block_size=_BLOCK)
+    reading = csv.ReadOptions(skip_rows=len(head) + 1, column_names=names, block_size=_BLOCK)
     parsing = csv.ParseOptions(delimiter=delimiter)
 
     def converting(types: Any) -> csv.ConvertOptions:
@@ -142,7 +142,7 @@ def _csv(path: Path) -> Iterator[Table]:
     types = {}  # as the first piece has them: numbers that are whole there need not be so further on
     with stream() as source, csv.open_csv(source, reading, parsing, converting(None)) as file:
         for field in file.schema:
-            whole = pyarrow.types.is_integer(field.type) and not field.name.lower().endswith("id")
+            whole = pyarrow.types.is_integer(field.type) and field.name.lower() not in IDENTITIES
             types[field.name] = pyarrow.float64() if whole or pyarrow.types.is_null(field.type) else field.type
     with stream() as source, csv.open_csv(source, reading, parsing, converting(types)) as file:
         for batch in file:
@@ -152,7 +152,8 @@ def _csv(path: Path) -> Iterator[Table]:
 def _csv_head(path: Path) -> tuple[list[str], list[str], str]:
     """The comments before the line of names, the names, and what separates them."""
     head: list[str] = []
-    with gzip.open(path, "rt") if path.name.lower().endswith(".gz") else path.open() as file:
+    opened = gzip.open if path.name.lower().endswith(".gz") else open
+    with opened(path, "rt", encoding="utf-8-sig") as file:  # spreadsheets begin their files with a mark of the encoding
         for line in file:
             if line.startswith("#") or not line.strip():
                 head.append(line)

@@ -96,7 +96,7 @@ def _polynomials(path: Path, changed: int) -> dict[str, Polynomial]:
     for number, row in enumerate(table, start=1):
         try:
             key, pair = (int(row["i"]), int(row["j"])), (float(row["a"]), float(row["b"]))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, np.ma.MaskError):
             key, pair = (-1, -1), (np.nan, np.nan)
         if min(key) < 0 or not 2 <= sum(key) <= 5 or not np.isfinite(pair).all():
             reason = "i and j must be powers of 2 to 5 together, a and b displacements in px"
@@ -107,8 +107,11 @@ def _polynomials(path: Path, changed: int) -> dict[str, Polynomial]:
 
 
 def write_distortions(path: Path, instrument: str, learnt: Mapping[str, LearntDistortion], source: str) -> None:
-    """Write a table that `distortion_in_use` reads, whole or not at all; rows of other CCDs that it has stay."""
-    kept = [] if not path.is_file() else [tuple(row) for row in read_table(path) if str(row["section"]) not in learnt]
+    """Write a table that `distortion_in_use` reads, whole or not at all; rows of other CCDs that it has stay.
+
+    BadInput where what is there already cannot be used.
+    """
+    kept = _kept(path, learnt) if path.is_file() else []
     rows = [
         (
             name,
@@ -128,3 +131,16 @@ def write_distortions(path: Path, instrument: str, learnt: Mapping[str, LearntDi
     table.meta = {"instrument": instrument}
     with whole_file(path) as partial:
         table.write(partial, format="ascii.ecsv", delimiter=",", overwrite=True)
+
+
+def _kept(path: Path, learnt: Mapping[str, LearntDistortion]) -> list[tuple]:
+    """The rows of a table about other CCDs, in the order of the columns; it need not have those that only inform."""
+    _polynomials(path, path.stat().st_mtime_ns)
+    unknown = {"scatter": np.nan, "count": 0, "source": ""}
+    found = []
+    for row in read_table(path):
+        said = {name: row[name] for name in row.colnames if row[name] is not np.ma.masked}
+        values = {**unknown, **said, "section": str(row["section"]).strip()}
+        if values["section"] not in learnt:
+            found.append(tuple(values[name] for name in _MEANING))
+    return found

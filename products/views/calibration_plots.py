@@ -199,7 +199,8 @@ def with_whiskers(
 
 def arrow_map(stars: Mapping[str, Sequence[Any]], shape: tuple[int, int], matrix: np.ndarray) -> ArrowMap | None:
     """Residuals (east, north in mas) of the used stars as vectors in pixels; `matrix` (2, 2) is that of the WCS."""
-    used = [i for i, is_used in enumerate(stars["used"]) if is_used][:MOST_ARROWS]
+    known = zip(stars["used"], stars["east"], stars["north"])
+    used = [i for i, (is_used, *residual) in enumerate(known) if is_used and None not in residual][:MOST_ARROWS]
     if not used:
         return None
     east, north = (np.array([stars[name][i] for i in used], float) for name in ("east", "north"))

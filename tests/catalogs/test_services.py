@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+
 import numpy as np
 import pytest
+import requests
 
 from processing import catalog_cells
 from processing.catalogs import services
 from processing.catalogs.base import heartbeat
 from processing.catalogs.gaia import Gaia
 from processing.errors import BadInput, CatalogAway, CatalogCut, is_passing
+from products.errors import DiskFull
 from products.sky import cell_circle, cells, separation
-from tests.catalogs.catalog_server import FIELD, CatalogServer, gaia_sky, serving
+from tests.catalogs import catalog_server
+from tests.catalogs.catalog_server import FIELD, CatalogServer, gaia_sky, serving, votable
 
 QUICK = {"attempts": 3, "timeout": 30.0, "pause": 0.01, "is_queued": False}
 
@@ -226,3 +231,69 @@ def test_a_folder_without_files_of_that_sky_or_of_cells_says_so(tmp_path, sky):
     sky.write(tmp_path / "b/stars.csv")
     with pytest.raises(BadInput, match=r"named by its HEALPix cell.*import it"):
         Gaia(service="healpix", url=str(tmp_path / "b")).fetch(*FIELD, 0.3, 20.0)
+
+
+def test_a_server_of_files_that_is_away_at_first_is_not_taken_for_one_of_an_older_form(archive, sky, tmp_path):
+    archive.folder = hats(tmp_path, sky)
+    archive.trouble += ["", 503, 503, 503]  # its table of contents comes, and what tells the form does not
+    with pytest.raises(CatalogAway, match="503"):
+        gaia(archive, service="healpix").fetch(*FIELD, 0.3, 20.0)
+    assert len(gaia(archive, service="healpix").fetch(*FIELD, 0.3, 20.0)) == len(near(sky, *FIELD, 0.3))
+
+
+def test_a_full_disk_is_said_to_be_one_and_the_server_is_not_asked_again(archive, sky, tmp_path, monkeypatch):
+    archive.folder = hats(tmp_path, sky)
+    gaia(archive, service="healpix").fetch(*FIELD, 0.3, 20.0)
+    asked = len(archive.asked)
+
+    def full(self, size):
+        yield b"some"
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(requests.Response, "iter_content", full)
+    with pytest.raises(DiskFull, match="no room on the disk"):
+        gaia(archive, service="healpix").fetch(*FIELD, 0.3, 20.0)
+    assert len(archive.asked) == asked + 1
+
+
+def test_an_attempt_and_the_pause_after_it_are_two_signs_of_life(monkeypatch):
+    told = []
+    monkeypatch.setattr(services.time, "sleep", lambda seconds: told.append(f"pause {seconds:g}"))
+    token = heartbeat.set(lambda: told.append("lives"))
+
+    def ask():
+        told.append("asked")
+        raise services.Lost("nothing came")
+
+    try:
+        with pytest.raises(CatalogAway, match="2 attempts"):
+            services.Patience(attempts=2, pause=40.0)(ask, "it")
+    finally:
+        heartbeat.reset(token)
+    assert told == ["lives", "asked", "lives", "pause 40", "lives", "asked"]
+
+
+@pytest.mark.parametrize("service", ["tap", "cone"])
+@pytest.mark.parametrize("shift", [15.0, np.inf])
+def test_stars_of_another_place_than_was_asked_for_are_no_empty_piece_of_sky(sky, service, shift):
+    class Elsewhere(CatalogServer):
+        def cut(self, rows, limit):
+            rows["ra"] = rows["ra"] + shift
+            return super().cut(rows, limit)
+
+    services._known_columns.clear()
+    with (
+        serving(Elsewhere(sky.copy())) as archive,
+        pytest.raises(BadInput, match=r"none is within 0\.300 degrees of ra"),
+    ):
+        gaia(archive, service=service).fetch(*FIELD, 0.3, 20.0)
+
+
+@pytest.mark.parametrize("service", ["tap", "cone"])
+def test_a_word_without_a_value_in_an_answer_is_no_fault(archive, sky, service, monkeypatch):
+    monkeypatch.setattr(catalog_server, "votable", lambda *given: votable(*given).replace(b'value="OK"', b""))
+    if service == "cone":
+        assert len(gaia(archive, service=service).fetch(*FIELD, 0.3, 20.0)) == len(near(sky, *FIELD, 0.3))
+        return
+    with pytest.raises(CatalogAway, match="no VOTable, or not whole"):
+        gaia(archive, service=service).fetch(*FIELD, 0.3, 20.0)

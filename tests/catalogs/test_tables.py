@@ -254,3 +254,39 @@ def test_what_tables_lack_is_unknown_when_they_are_joined():
     found = joined([one, other])
     assert np.isnan(found["mag_g"]).tolist() == [False, True] and np.isnan(found["mag_r"]).tolist() == [True, False]
     assert found["source_id"].tolist() == [0, 5] and found["is_star"].all()
+
+
+@pytest.mark.parametrize("column", ["ra", "mag_g", "source_id", "is_star"])
+def test_a_column_with_several_values_a_row_is_refused_by_its_name(column, tmp_path):
+    table = Table({"source_id": [1, 2], "ra": [1.0, 2.0], "dec": [3.0, 4.0], "mag_g": [15.0, 16.0], "is_star": [1, 1]})
+    table["unused"] = np.zeros((2, 3))
+    table.write(tmp_path / "good.fits")
+    assert len(read_catalog(tmp_path / "good.fits")) == 2
+    table[column] = np.stack([table[column]] * 2, axis=1)
+    table.write(tmp_path / "x.fits")
+    with pytest.raises(BadInput, match=f"the column {column} holds several values a row"):
+        read_catalog(tmp_path / "x.fits")
+
+
+def test_a_file_of_a_spreadsheet_begins_with_a_mark_of_its_encoding(tmp_path):
+    text = "\ufeffra,dec,mag_g\n1.5,2,15\n3,4,16\n"
+    (tmp_path / "x.csv").write_text(text, encoding="utf-8")
+    with gzip.open(tmp_path / "x.csv.gz", "wt", encoding="utf-8") as file:
+        file.write(text)
+    for name in ("x.csv", "x.csv.gz"):
+        assert read_catalog(tmp_path / name)["ra"].tolist() == [1.5, 3.0]
+
+
+def test_people_write_blanks_behind_commas(tmp_path):
+    lines = ("# of a friend", "", "ra, dec, mag_g, phot_variable_flag", "1.5, -2, 15, VARIABLE", "3, 4, 16, no")
+    (tmp_path / "x.csv").write_text("\n".join(lines))
+    found = read_catalog(tmp_path / "x.csv")
+    assert found["ra"].tolist() == [1.5, 3.0] and found["dec"].tolist() == [-2.0, 4.0]
+    assert found["mag_g"].tolist() == [15.0, 16.0] and found["is_variable"].tolist() == [True, False]
+
+
+@pytest.mark.parametrize("name", ["source_id", "Source", "ID"])
+def test_numbers_of_stars_keep_all_their_digits(name, tmp_path):
+    numbers = [4_611_686_018_427_387_905, 4_611_686_018_427_387_907]
+    Table({name: numbers, "ra": [1.0, 2.0], "dec": [3.0, 4.0], "mag_g": [15, 16]}).write(tmp_path / "x.csv")
+    assert read_catalog(tmp_path / "x.csv")["source_id"].tolist() == numbers

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from django.conf import settings
 from django.test import Client
 
 from processing.algorithms.psf_model import moffat_model
@@ -12,8 +15,18 @@ from processing.instruments.demo import Demo
 from processing.pipelines import PhotoCal
 from processing.providers import StarCatalog
 from processing.star_catalogs import keep_excerpt
-from products.models import PSF, Background, Badness, ScienceImage, SourceList, WorldCoordinates, ZeroPoint
+from products.models import (
+    PSF,
+    Background,
+    Badness,
+    CatalogExcerpt,
+    ScienceImage,
+    SourceList,
+    WorldCoordinates,
+    ZeroPoint,
+)
 from products.services.keeping import keep
+from products.views.calibration_plots import arrow_map
 from tests import factories
 from tests.factories.images import SCALE, provenance, saved
 from tests.rows.archive import Archive
@@ -124,8 +137,6 @@ def test_badness_of_a_gate_goes_on_to_what_is_made_of_it() -> None:
 
 
 def test_without_the_catalogue_the_page_says_so_and_shows_the_rest(text) -> None:
-    from products.models import CatalogExcerpt
-
     calibrated()
     CatalogExcerpt.objects.all().delete()
     page = text("/exposures/field/N1/calibration/")
@@ -152,3 +163,28 @@ def test_the_image_and_its_report_lead_to_it(site: Archive, text) -> None:
     coadd = site.ccd.difference.reference.zero_point.image
     assert f'href="/images/{coadd.pk}/calibration/"' in text(f"/images/{coadd.pk}/")
     assert f'href="/images/{coadd.pk}/"' in text(f"/images/{coadd.pk}/calibration/")
+
+
+def test_stars_of_pieces_with_other_columns_and_those_that_were_used_are_shown(text) -> None:
+    _, zero_point = calibrated()
+    whole = CatalogExcerpt.objects.get()
+    table = whole.table.copy()
+    plain = keep_excerpt(table[:30], "survey", 2026.9)
+    wider = np.zeros(50, [*table.dtype.descr, ("ruwe", "f4")])
+    for name in table.dtype.names:
+        wider[name] = table[name][30:]
+    more = keep_excerpt(wider, "survey", 2026.9)
+    zero_point.catalog_excerpts.set([plain, more])
+    assert ">80 stars<" in text("/exposures/field/N1/calibration/")
+    zero_point.catalog_excerpts.set([plain])
+    (path,) = (Path(settings.SEECHANGE_DATA) / "previews").rglob(f"{zero_point.pk.hex}_calibration_*.json")
+    path.unlink()
+    assert ">30 stars<" in text("/exposures/field/N1/calibration/")  # another piece of that sky is no matter
+
+
+def test_a_star_without_a_residual_has_no_arrow() -> None:
+    stars = {"used": [True, True, False], "east": [None, 3.0, 1.0], "north": [2.0, 4.0, 1.0]}
+    stars |= {"x": [1.0, 2.0, 3.0], "y": [1.0, 2.0, 3.0], "mag": [15.0, 16.0, 17.0]}
+    drawn = arrow_map(stars, SHAPE, np.diag([-1e-4, 1e-4]))
+    assert len(drawn.arrows) == 1 and "east +3, north +4 mas" in drawn.arrows[0].title
+    assert arrow_map(stars | {"north": [None] * 3}, SHAPE, np.diag([-1e-4, 1e-4])) is None

@@ -166,14 +166,53 @@ def test_solutions_of_few_stars_or_without_distortion_teach_none(solved):
     assert not own_path("ls4", "distortion").exists()
 
 
-@pytest.mark.parametrize("row", ["NE_A,1,0,0.1,0.1", "NE_A,2,0,nan,0.1", "NE_A,9,0,0.1,0.1"])
-def test_a_table_of_distortion_that_cannot_be_used_is_refused_with_its_row(row):
+TYPES = {"section": "string", "i": "int64", "j": "int64", "a": "float64", "b": "float64", "scatter": "float64"}
+
+
+def table_of_distortion(columns: str, *rows: str) -> None:
+    """A table of the archive, as people write them."""
     path = own_path("ls4", "distortion")
     path.parent.mkdir(parents=True)
-    columns = "\n".join(
-        f"# - {{name: {name}, datatype: {kind}}}"
-        for name, kind in zip(("section", "i", "j", "a", "b"), ("string", "int64", "int64", "float64", "float64"))
-    )
-    path.write_text(f"# %ECSV 1.0\n# ---\n# delimiter: ','\n# datatype:\n{columns}\nsection,i,j,a,b\n{row}\n")
+    told = "\n".join(f"# - {{name: {name}, datatype: {TYPES[name]}}}" for name in columns.split(","))
+    lines = "\n".join((columns, *rows))
+    path.write_text(f"# %ECSV 1.0\n# ---\n# delimiter: ','\n# datatype:\n{told}\n{lines}\n")
+
+
+@pytest.mark.parametrize("row", ["NE_A,1,0,0.1,0.1", "NE_A,2,0,nan,0.1", "NE_A,9,0,0.1,0.1", "NE_A,,0,0.1,0.1"])
+def test_a_table_of_distortion_that_cannot_be_used_is_refused_with_its_row(row, solved):
+    table_of_distortion("section,i,j,a,b", row)
     with pytest.raises(BadInput, match="row 1"):
         distortion_in_use("ls4", "NE_A")
+    for rows in solved:
+        distorted(rows, "NE_B", {(2, 0): (3e-7, 0.0)})
+    before = own_path("ls4", "distortion").read_text()
+    with pytest.raises(CommandError, match="row 1"):
+        run("--write-distortion")
+    assert own_path("ls4", "distortion").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("columns", "rows"),
+    [
+        ("j,i,b,a,section", ("0,2,-0.2,0.3,NW_H", "1,1,0.1,0.4,NW_H")),
+        ("scatter,section,i,j,a,b", (",NW_H,2,0,0.3,-0.2", "0.1,NW_H,1,1,0.4,0.1")),
+    ],
+)
+def test_rows_of_other_ccds_stay_whatever_the_order_of_the_columns(columns, rows, solved):
+    table_of_distortion(columns, *rows)
+    before = distortion_in_use("ls4", "NW_H")
+    assert before[2, 0] == pytest.approx((3e-7, -2e-7))
+    for of_exposure in solved:
+        distorted(of_exposure, "NE_A", {(2, 0): (3e-7, 0.0)})
+    run("--write-distortion")
+    assert distortion_in_use("ls4", "NE_A")
+    after = distortion_in_use("ls4", "NW_H")
+    assert after.keys() == before.keys()
+    for key, pair in before.items():
+        assert after[key] == pytest.approx(pair)
+
+
+def test_where_no_distortion_is_learnt_no_places_are_written_either(solved):
+    with pytest.raises(CommandError, match="no solution of many stars"):
+        run("--write", "--write-distortion")
+    assert not own_path("ls4", "focal_plane").exists()

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
 
+from processing.algorithms.sky import from_tangent_plane
+from products import sky
 from products.models import Image, Object
 from tests import factories
 
@@ -51,3 +53,18 @@ def test_a_footprint_of_any_size_is_found_from_its_corners(side, ra):
     beside = np.array([[inside[0], inside[1] - 0.01], [inside[0] + 0.02, inside[1]], [inside[0], inside[1] + 0.01]])
     assert Image.objects.overlapping(np.vstack([beside, [[(inside[0] - 0.02) % 360, inside[1]]]]))
     assert Image.objects.containing((ra + 1.5 * half) % 360, 0.0) == []
+
+
+@pytest.mark.parametrize(("ra", "dec"), [(10.0, 0.0), (359.99, -60.0), (77.0, 89.9), (200.0, -90.0)])
+def test_the_distance_to_a_footprint_is_that_of_its_nearest_point(ra, dec):
+    half = np.array([-1800, 1800, 1800, -1800]), np.array([-600, -600, 600, 600])  # arcsec
+    corners = np.stack(from_tangent_plane(*half, ra, dec), axis=1)
+    share = np.linspace(0, 1, 2001)[:, None]
+    edges = np.concatenate([(1 - share) * a + share * b for a, b in zip(np.c_[half], np.roll(np.c_[half], -1, axis=0))])
+    there = from_tangent_plane(*edges.T, ra, dec)
+    rng = np.random.default_rng(1)
+    for xi, eta in rng.uniform(-6000, 6000, (40, 2)):
+        at = tuple(map(float, from_tangent_plane(xi, eta, ra, dec)))
+        outside = abs(xi) > 1800 or abs(eta) > 600
+        expected = float(sky.separation(*at, *there).min()) if outside else 0.0
+        assert sky.distance_to(corners, *at) == pytest.approx(expected, abs=1e-6)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from processing.algorithms.sky import from_tangent_plane
 from processing.errors import BadInput
 from processing.reference_choice import Area, Choice
 from products.models import Background, Badness, ScienceImage, ZeroPoint
@@ -112,3 +114,19 @@ def test_what_is_left_out_near_an_image_is_told_from_what_is_far():
     chosen = Choice(("demo",), "r", mjd_range=(0.0, 61380.0)).choose()
     assert [row.image.exposure.name for row in chosen.left_out(near=here.image)] == ["late"]
     assert len(chosen.left_out()) == 2 and chosen.reasons() == {"outside the dates": 2}
+
+
+@pytest.mark.parametrize(
+    ("disc", "place", "is_shown"),
+    [
+        ((35.5, -4.75, 0.5), (35.5, -4.34), True),  # between rings of half the radius and all of it
+        ((35.5, -4.75, 0.5), (35.5, -4.20), False),
+        ((0.0, 89.8, 0.5), (180.0, 89.9), True),  # beyond the pole
+        ((0.0, 89.8, 0.5), (180.0, 89.6), False),
+        ((359.9, 10.0, 0.3), (0.15, 10.0), True),
+    ],
+)
+def test_a_disc_is_shown_by_whatever_lies_in_it_at_the_pole_too(disc, place, is_shown):
+    xi, eta = np.array([-1, 1, 1, -1]) * 180.0, np.array([-1, -1, 1, 1]) * 60.0  # 0.1 by 0.033 degrees
+    image = ScienceImage().set_footprint(np.stack(from_tangent_plane(xi, eta, *place), axis=1))
+    assert Area("the disc", disc=disc).touches(image) is is_shown

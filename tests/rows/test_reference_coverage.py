@@ -97,6 +97,16 @@ def test_a_reference_whose_file_is_lost_or_old_says_what_it_can(uneven):
     assert lost.limit is None and not lost.is_usable
 
 
+def test_a_solution_that_points_elsewhere_has_no_pixel_there(uneven, tmp_path):
+    world = uneven.zero_point.world_coordinates
+    world.header = factories.tangent_plane(RA + 180, -DEC).to_header().tostring(sep="\n")
+    world.save()
+    [found] = covers([Reference.objects.get(pk=uneven.pk)], *at(20))
+    assert found.x is None and not found.is_usable and not found.has_gap
+    call_command("reference_coverage", f"{RA} {DEC}", filter="r", json=tmp_path / "c.json", stdout=StringIO())
+    assert json.loads((tmp_path / "c.json").read_text())[0]["x"] is None
+
+
 def test_the_pages_show_it(uneven, client):
     page = client.get(f"/references/?position={at(20)[0]}+{DEC}&every_tag=true").content.decode()
     assert "mag, there" in page and ">22.40<" in page

@@ -7,6 +7,7 @@ import pytest
 from astropy.table import Table
 
 from processing import star_catalogs
+from processing.algorithms.sky import from_tangent_plane
 from processing.catalogs.base import star_table
 from processing.catalogs.gaia import Gaia
 from processing.datastore import DataStore
@@ -81,3 +82,13 @@ def test_tables_of_one_catalogue_that_were_imported_one_after_the_other_add_up(i
     assert CatalogExcerpt.objects.count() == 2 and len(set(CatalogExcerpt.objects.values_list("cell"))) == 1
     found = star_catalog(DataStore(image, section=image.section), AstroCal())
     assert len(found.table) == len(stars) and len(found.excerpts) == 2
+
+
+@pytest.mark.parametrize("dec", [-4.75, 60.0, 89.9, -90.0])
+def test_a_table_of_a_field_covers_all_of_its_stars_and_the_pole_too(dec):
+    rng = np.random.default_rng(3)
+    xi, eta = rng.uniform(-3600, 3600, (2, 400))
+    ra, dec = from_tangent_plane(xi, eta, 359.9, dec)
+    row = keep_excerpt(star_table({"ra": ra, "dec": dec, "mag_r": rng.uniform(14, 20, 400)}), "survey", 2016.0)
+    assert row.covers(ra, dec).all() and row.radius < 2.02
+    assert not row.covers(*from_tangent_plane(np.array([5200.0, 0.0]), np.array([0.0, -5200.0]), row.ra, row.dec)).any()

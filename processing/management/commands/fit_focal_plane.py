@@ -68,15 +68,15 @@ written goes before the table that comes with the code, CCD by CCD; CCDs without
         console.print(_pointing(fit))
         if unsolved := sorted(set(before) - set(fit.places)):
             self.stdout.write(f"without a solution: {', '.join(unsolved)}")
+        learnt = {}
+        if options["write_distortion"] is not None and not (learnt := learnt_distortions(instrument, exposures, tag)):
+            raise BadInput(what="distortion", reason=f"no solution of many stars under the tag {tag} has one")
         if options["write"] is not None:
             path = Path(options["write"]) if options["write"] else own_path(instrument, "focal_plane")
             source = f"fitted to {len(fit.pointing)} exposures under the tag {tag}, {datetime.date.today()}"
             _write(path, instrument, fit, source)
             self.stdout.write(f"{len(fit.places)} places written to {path}")
         if options["write_distortion"] is not None:
-            learnt = learnt_distortions(instrument, exposures, tag)
-            if not learnt:
-                raise BadInput(what="distortion", reason=f"no solution of many stars under the tag {tag} has one")
             console.print(_distortions(learnt))
             text = options["write_distortion"]
             path = Path(text) if text else own_path(instrument, "distortion")

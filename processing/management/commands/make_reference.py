@@ -116,7 +116,7 @@ example: manage.py make_reference --instrument demo --filter g --mjd-max 61300 -
 
 
 def _names(text: str) -> tuple[str, ...]:
-    return tuple(name for name in text.split(",") if name)
+    return tuple(name for part in text.split(",") if (name := part.strip()))
 
 
 def _as_json(chosen: Chosen, made: list[Any]) -> dict[str, Any]:
