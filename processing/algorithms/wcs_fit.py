@@ -88,7 +88,8 @@ def solve_wcs(
     """Match detections with catalogue stars near `guess` and fit pixel → sky; NoSolution where that fails.
 
     `flips` are those (of `asterisms.FLIPS`) that `guess` may have wrong. Where `zenith` is given, (2,) tan z along ξ
-    and η, differential chromatic refraction is fitted too. Positions that are not finite are left out.
+    and η, differential chromatic refraction is fitted too. Positions that are not finite are left out, as are stars of
+    the catalogue of which the error is not.
     """
     p = parameters
     stars, catalog = _finite(stars), _finite(catalog)
@@ -113,9 +114,11 @@ def solve_wcs(
 
 
 def _finite(stars: PixelStars | SkyStars) -> PixelStars | SkyStars:
-    """The stars with positions."""
+    """The stars with positions, and those of a catalogue with errors where it has errors."""
     first, second = (stars.x, stars.y) if isinstance(stars, PixelStars) else (stars.ra, stars.dec)
     good = np.isfinite(first) & np.isfinite(second)
+    if isinstance(stars, SkyStars) and stars.error is not None:
+        good &= np.isfinite(stars.error)
     if good.all():
         return stars
     return replace(stars, **{name: values[good] for name, values in vars(stars).items() if values is not None})
