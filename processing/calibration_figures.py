@@ -24,7 +24,7 @@ from products.models import PSF, Background, CatalogExcerpt, Image, ZeroPoint
 
 MOST = 800  # stars that are drawn: the brightest
 CELLS = 6  # of a map, along the shorter side of the image
-VERSION = 1
+VERSION = 2
 
 
 def star_figures(zero_point: ZeroPoint, image: Image) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def _stars(zero_point: ZeroPoint, image: Image) -> dict[str, Any]:
     return {
         "stars": {name: _plain(values[shown]) for name, values in columns.items()},
         "n": len(columns["x"]),
-        "cells": _cells(columns, image.shape),
+        "cells": _cells(columns, zero_point.at(columns["x"], columns["y"]) - zero_point.zp, image.shape),
         "color_pivot": step.parameters.fit.color_pivot,
         "surface": {"order": fit.surface.order, "range": fit.surface.range},
         "trend": [fit.trend, fit.trend_err],
@@ -102,18 +102,21 @@ def _columns(zero_point: ZeroPoint, step: PhotoCal, matched: Matched, fit: ZeroP
         asked = found.mag + 2.5 * np.log10(found.flux)
     return {
         "x": found.x, "y": found.y, "mag": found.mag, "color": found.color,
-        "residual": asked - zero_point.zp - zero_point.color_term * away,
+        "residual": asked - zero_point.at(found.x, found.y) - zero_point.color_term * away,
         "error": fit.error, "used": fit.used, "bright": fit.bright,
     }  # fmt: skip
 
 
-def _cells(columns: dict[str, np.ndarray], shape: tuple[int, int]) -> dict[str, Any]:
-    """Weighted mean of the residuals of the stars used, its error and their number, in cells of the image."""
+def _cells(columns: dict[str, np.ndarray], variation: np.ndarray, shape: tuple[int, int]) -> dict[str, Any]:
+    """By how much the stars used ask for another zero point than its mean, weighted, with errors and numbers, in cells.
+
+    `variation` (n,) mag is what the zero point itself is away from its mean at the stars.
+    """
     ny, nx = grid_of(shape)
     used = columns["used"] & np.isfinite(columns["residual"])
     row = np.clip((columns["y"][used] + 0.5) / shape[0] * ny, 0, ny - 1).astype(int)
     column = np.clip((columns["x"][used] + 0.5) / shape[1] * nx, 0, nx - 1).astype(int)
-    weight, value = 1 / columns["error"][used] ** 2, columns["residual"][used]
+    weight, value = 1 / columns["error"][used] ** 2, (columns["residual"] + variation)[used]
     total, number, summed = np.zeros((ny, nx)), np.zeros((ny, nx), int), np.zeros((ny, nx))
     np.add.at(total, (row, column), weight)
     np.add.at(summed, (row, column), weight * value)

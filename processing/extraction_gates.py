@@ -53,11 +53,11 @@ def judge_extraction(
     ellipticity = float(np.median(stars["ellipticity"])) if len(stars) else None
     seeing = None if image.pixel_scale is None else psf.fwhm_pixels * image.pixel_scale
     excess = noise_excess(image, background)
-    sources.figures = {"masked_percent": round(100 * masked, 2), "crowding": round(crowding, 4)}
+    sources.quality = {"masked_percent": round(100 * masked, 2), "crowding": round(crowding, 4)}
     known = {"ellipticity": ellipticity, "seeing_arcsec": seeing, "psf_chi2": psf.chi2}
-    psf.figures = {name: round(value, 4) for name, value in known.items() if value is not None}
+    psf.quality = {name: round(value, 4) for name, value in known.items() if value is not None}
     known = {"noise_excess": excess, "empty": 1 - sky.covered, "residual_sigma": sky.residual}
-    background.figures = {name: round(value, 4) for name, value in known.items() if value is not None}
+    background.quality = {name: round(value, 4) for name, value in known.items() if value is not None}
     failed, failed_sky = Badness.PSF_FIT_FAILED, Badness.BACKGROUND_FIT_FAILED
     return [
         *judge(sources, [

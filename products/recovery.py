@@ -66,7 +66,7 @@ def fakes_of(analysis: FakeAnalysis) -> list[Fake]:
     injected, found = analysis.fake_set.table, analysis.table
     threshold = analysis.score_set.measurement_set.cutouts.sources.threshold
     expected = expected_snr(analysis)
-    zero_point = analysis.fake_set.zero_point.zp
+    zero_point = analysis.fake_set.zero_point.at(injected["x"], injected["y"])
     with np.errstate(invalid="ignore", divide="ignore"):
         residual = -2.5 * np.log10(found["flux"]) + zero_point - injected["mag"]
         error = 2.5 / np.log(10) * found["flux_error"] / np.abs(found["flux"])

@@ -87,7 +87,8 @@ def stamp_png(measurement: Measurement, plane: str, noise: float | None = None) 
     outside = _beyond(cutouts, index, values.shape)
     if plane != "new":
         outside |= beyond_warped(_one_stamp(cutouts, "FLAGS", index))
-    common = noise and noise * 10 ** (0.4 * (difference.zero_point.zp - AB_MICROJANSKY))
+    zero_point = float(difference.zero_point.at(measurement.x, measurement.y))
+    common = noise and noise * 10 ** (0.4 * (zero_point - AB_MICROJANSKY))
     if plane == "difference":
         sigma = common or robust_sigma(values[~outside])
         pixels = grey(values, -DIFFERENCE_RANGE * sigma, DIFFERENCE_RANGE * sigma)

@@ -23,13 +23,10 @@ def as_bits(weight, flags, unusable, full):
 
 
 @njit(cache=True)
-def finish(data, variance, bits, scale, saturated):
-    """Bring a warped frame to the common zero point, in place, and count its FULL pixels in `saturated`."""
-    scale2 = scale * scale
-    for y in range(data.shape[0]):
-        for x in range(data.shape[1]):
-            data[y, x] *= scale
-            variance[y, x] *= scale2
+def count_full(bits, saturated):
+    """Count the FULL pixels of a warped frame in `saturated`."""
+    for y in range(bits.shape[0]):
+        for x in range(bits.shape[1]):
             saturated[y, x] += (bits[y, x] & FULL) != 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -57,7 +57,7 @@ class MeasuredStars:
 
 @dataclass(frozen=True)
 class ZeroPointFit:
-    """A zero point: m = −2.5 log10(flux) + zp + color_term · (colour − pivot)."""
+    """A zero point: m = −2.5 log10(flux) + zp + surface(x, y) + color_term · (colour − pivot)."""
 
     zp: float  # mag
     zp_err: float  # mag, statistical: of fluxes that are all wrong by one factor it knows nothing
@@ -96,9 +96,26 @@ def fit_zero_point(
 ) -> ZeroPointFit:
     """Fit zero point and colour term robustly (Huber weights, clipping) with errors that explain the scatter.
 
-    `shape` (ny, nx) is that of the image, for positions. Raises NotEnoughStars.
+    Where the stars ask for a zero point that varies over the image of `shape` (ny, nx), the fit is done again around
+    it. Raises NotEnoughStars.
     """
-    p, data = parameters, _prepared(stars, parameters)
+    data = _prepared(stars, parameters)
+    fit = _fitted(data, stars, parameters)
+    if len(stars.x) != len(stars):
+        return fit
+    even, surface = data.values, Surface(0, np.zeros(1), shape, 0.0)
+    for _ in range(parameters.surface.max_order):
+        used, around = fit.used, fit.residual + surface(stars.x, stars.y)
+        found = fit_surface(stars.x[used], stars.y[used], around[used], fit.error[used], shape, parameters.surface)
+        if found.order <= surface.order:
+            break
+        # Around it the stars scatter less, so that they may ask for a higher order.
+        surface, data.values = found, even - found(stars.x, stars.y)
+        fit = _fitted(data, stars, parameters)
+    return replace(fit, surface=surface)
+
+
+def _fitted(data: _Stars, stars: MeasuredStars, p: PhotometryParameters) -> ZeroPointFit:
     used, least = data.usable.copy(), max(p.floor, 1e-4)
     _, residual = data.solve(used, np.hypot(data.own, mad_std(data.values[used])))
     extra = max(least, _beyond(residual, data.own, used, p.bright_error))
@@ -135,7 +152,6 @@ def fit_zero_point(
         bright=bright,
         residual=residual,
         error=error,
-        surface=_surface(stars, residual, error, used, shape, p.surface),
     )
 
 
@@ -207,12 +223,6 @@ def _slope(mag: np.ndarray, residual: np.ndarray, error: np.ndarray) -> tuple[fl
     if information <= 0:
         return 0.0, 0.0
     return float(_huber(residual, error, np.c_[np.ones(len(mag)), away])[1]), float(1 / np.sqrt(0.95 * information))
-
-
-def _surface(stars, residual, error, used, shape, p: SurfaceParameters) -> Surface | None:
-    if len(stars.x) != len(stars):
-        return None
-    return fit_surface(stars.x[used], stars.y[used], residual[used], error[used], shape, p)
 
 
 def limiting_magnitude(zp: float, noise: float, psf_stamp: np.ndarray, n_sigma: float = 5.0) -> float:

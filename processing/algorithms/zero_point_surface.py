@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ class Surface:
     """Residuals of the zero point as a polynomial of u, v from −1 to 1 over the image."""
 
     order: int  # 0: it does not vary
-    coefficients: np.ndarray  # (terms,) mag, as `powers` orders them; the first is the constant
+    coefficients: np.ndarray  # (terms,) mag, as `powers` orders them; the mean over the image is 0
     shape: tuple[int, int]  # (ny, nx)
     gain: float  # by how much the information criterion fell
 
@@ -39,11 +40,19 @@ class Surface:
 
     @property
     def on_grid(self) -> np.ndarray:
-        """(9, 9) [y, x] mag at points from edge to edge, of which the mean is 0."""
+        """(9, 9) [y, x] mag at points from edge to edge."""
         ny, nx = self.shape
         x, y = np.meshgrid(np.linspace(0, nx - 1, _GRID), np.linspace(0, ny - 1, _GRID))
-        found = self(x.ravel(), y.ravel()).reshape(_GRID, _GRID)
-        return found - found.mean()
+        return self(x.ravel(), y.ravel()).reshape(_GRID, _GRID)
+
+    def as_json(self) -> dict[str, Any]:
+        """As `ZeroPoint.surface` has it; empty where the zero point does not vary."""
+        if self.order == 0:
+            return {}
+        matrix = np.zeros((self.order + 1, self.order + 1))
+        for (i, j), value in zip(powers(self.order), self.coefficients):
+            matrix[i, j] = value
+        return {"shape": list(self.shape), "coefficients": matrix.tolist()}
 
     @property
     def rms(self) -> float:
@@ -94,6 +103,7 @@ def fit_surface(
             lowest = flat = criterion
             continue
         surface = Surface(order, found, shape, flat - criterion)
+        found[0] -= surface.on_grid.mean()
         if criterion < lowest - p.min_gain * (order - best.order) and surface.rms > p.min_variation:
             best, lowest = surface, criterion
     return best

@@ -53,7 +53,7 @@ class AstroCal(Step):
     """Match the sources of an image with catalogue stars and fit the WCS."""
 
     name = "astrocal"
-    version = (1, 1, 0)
+    version = (1, 2, 0)
     parameters: AstroCalParameters
 
     def run(
@@ -74,6 +74,11 @@ class AstroCal(Step):
             rms_dec=found.rms_dec_arcsec,
             order=found.order,
             catalog=catalog.origin,
+            quality={
+                "wcs_error_arcsec": round(found.error_arcsec, 5),
+                "wcs_largest_error_arcsec": round(found.largest_error_arcsec, 5),
+                "wcs_chance_matches": round(found.chance, 2),
+            },
         )
         solution.related = {"catalog_excerpts": [row.pk for row in catalog.excerpts]}
         p = self.parameters.gates

@@ -22,6 +22,7 @@ from processing.parameters import Parameters, param
 from processing.providers import CoaddInputs, ReferenceProducts
 from processing.step import Step
 from processing.steps.extraction import total_variance
+from processing.steps.flux_scale import FluxScale
 from products.models import CoaddImage, ZeroPoint
 from products.pixel_flags import PixelFlag
 from products.sky import overlap_fraction
@@ -42,7 +43,7 @@ class Coaddition(Step):
     """Warp calibrated images to one grid and one zero point and combine them, leaving artefacts out."""
 
     name = "coaddition"
-    version = (1, 2, 0)
+    version = (1, 3, 0)
     parameters: CoadditionParameters
 
     def run(self, inputs: CoaddInputs) -> CoaddImage:
@@ -94,14 +95,14 @@ class Grid:
 
     wcs: WCS
     shape: tuple[int, int]
-    zero_point: float
+    zero_point: ZeroPoint
     saturated: np.ndarray  # (ny, nx) uint16
 
     @classmethod
     def of(cls, parts: Sequence[ReferenceProducts]) -> Grid:
         """With the pixels and the zero point of the first image, around all of them."""
         wcs, shape = common_grid([part.world_coordinates.wcs for part in parts], [part.image.shape for part in parts])
-        return cls(wcs, shape, parts[0].zero_point.zp, np.zeros(shape, np.uint16))
+        return cls(wcs, shape, ZeroPoint(zp=parts[0].zero_point.zp), np.zeros(shape, np.uint16))
 
     def frames(self, parts: Sequence[ReferenceProducts]) -> Iterator[Frame]:
         """Each image on the grid; what was read from its files is let go before the next is read."""
@@ -120,8 +121,10 @@ class Grid:
         data = warp(signal, mapping, self.shape)
         variance = warp_variance(total_variance(image.weight, part.background.rms), mapping, self.shape)
         moved = warp_flags(bits, mapping, self.shape)
-        scale = np.float32(10 ** (0.4 * (self.zero_point - part.zero_point.zp)))
-        kernels.finish(data, variance, moved, scale, self.saturated)
+        scale = FluxScale(self.zero_point, part.zero_point, mapping).plane(self.shape)
+        data *= scale
+        variance *= scale**2
+        kernels.count_full(moved, self.saturated)
         mask = ((moved & kernels.UNUSABLE) != 0) | ~warp_valid(mapping, self.shape)
         psf = PSFModel.from_planes(part.psf.planes, part.psf.model_header)
         return Frame(data=data, variance=variance, mask=mask, psf=MappedPSF(psf, mapping))
@@ -140,8 +143,8 @@ class Grid:
             "fwhm": look.fwhm and look.fwhm * scale,
             "background_level": look.level,
             "background_noise": look.noise,
-            "zero_point_estimate": self.zero_point,
-            "limiting_magnitude_estimate": look.limiting_magnitude(self.zero_point),
+            "zero_point_estimate": self.zero_point.zp,
+            "limiting_magnitude_estimate": look.limiting_magnitude(self.zero_point.zp),
             "mjd": min(row.mjd for row in images),
             "mjd_end": max(row.mjd_end for row in images),
             "exposure_time": sum(row.exposure_time for row in images),

@@ -13,7 +13,7 @@ class FakeInjection(Step):
     """Draw the places and magnitudes of fakes for one image; `processing.fakes` puts them in."""
 
     name = "fakeinjection"
-    version = (1, 0, 0)
+    version = (1, 1, 0)
     parameters: FakeParameters
 
     def run(self, image: ScienceImage, sources: SourceList, zero_point: ZeroPoint) -> FakeSet:
@@ -24,6 +24,7 @@ class FakeInjection(Step):
             limiting_magnitude=zero_point.limiting_magnitude,
             parameters=self.parameters,
         )
+        table["flux"] *= 10 ** (0.4 * (zero_point.at(table["x"], table["y"]) - zero_point.zp))
         return FakeSet(
             zero_point=zero_point, table=np.asarray(table), n_fakes=len(table), random_seed=self.parameters.seed
         )

@@ -53,7 +53,7 @@ class Measuring(Step):
     """Measure each detection on the difference image and hold it against the cuts."""
 
     name = "measuring"
-    version = (1, 2, 0)
+    version = (1, 3, 0)
     parameters: MeasuringParameters
 
     def run(
@@ -91,7 +91,7 @@ class Measuring(Step):
         for index in np.flatnonzero(kept):
             peak = peaks[index]
             flux, error = float(peak["flux"]), float(peak["flux_err"])
-            magnitude, magnitude_error = zero_point.magnitude(abs(flux), error)
+            magnitude, magnitude_error = zero_point.magnitude(abs(flux), error, peak["x"], peak["y"])
             row = Measurement(
                 measurement_set=result,
                 index_in_sources=int(index),

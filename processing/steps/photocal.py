@@ -91,7 +91,7 @@ class PhotoCal(Step):
     """Compare PSF fluxes with catalogue magnitudes and fit the zero point."""
 
     name = "photocal"
-    version = (1, 2, 0)
+    version = (1, 3, 0)
     parameters: PhotoCalParameters
 
     def run(
@@ -114,6 +114,7 @@ class PhotoCal(Step):
             world_coordinates=world_coordinates,
             zp=float(fit.zp),
             zp_error=float(fit.zp_err),
+            surface=fit.surface.as_json(),
             color_term=float(fit.color_term),
             scatter=float(fit.scatter),
             n_stars=int(fit.n_stars),
@@ -127,7 +128,7 @@ class PhotoCal(Step):
         excess = _aperture_excess(zero_point, psf)
         known = {"light_lost": lost, "aperture_excess": excess, "zp_agreeing": _agreeing(fit)}
         figures = {name: round(value, 4) for name, value in known.items() if value is not None}
-        zero_point.figures = figures_of(fit) | figures
+        zero_point.quality = figures_of(fit) | figures
         self._warnings = judge(zero_point, self._gates(fit, lost, excess))
         return zero_point
 

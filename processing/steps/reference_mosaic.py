@@ -20,6 +20,7 @@ from processing.algorithms.resampling import (
 )
 from processing.providers import ReferenceProducts
 from processing.steps.extraction import total_variance
+from processing.steps.flux_scale import FluxScale
 from products.models import Background, Image, ScienceImage, SourceList, WarpedImage, WorldCoordinates, ZeroPoint
 from products.pixel_flags import PixelFlag
 
@@ -111,14 +112,15 @@ def made_of_all(warped: WarpedImage, parts: Sequence[ReferenceProducts]) -> Warp
 def _piece(part: ReferenceProducts, image: ScienceImage, solution: WorldCoordinates, zero_point: ZeroPoint) -> _Piece:
     source, shape = part.image, image.shape
     mapping = pixel_map(solution.wcs, shape, part.world_coordinates.wcs, source.shape)
-    scale = np.float32(10 ** (0.4 * (zero_point.zp - part.zero_point.zp)))
+    scale = FluxScale(zero_point, part.zero_point, mapping)
+    factor = scale.plane(shape)
     bad = (source.weight <= 0) | ((source.flags & _UNUSABLE) != 0)
     own = np.where(bad & ((source.flags & _UNUSABLE) == 0), int(PixelFlag.ZERO_WEIGHT), 0).astype(np.uint16)
     flags = warp_flags(source.flags | own, mapping, shape)
-    data = warp(fill(source.data - part.background.level, bad), mapping, shape) * scale
-    spread = warp_variance(total_variance(source.weight, part.background.rms), mapping, shape) * scale**2
+    data = warp(fill(source.data - part.background.level, bad), mapping, shape) * factor
+    spread = warp_variance(total_variance(source.weight, part.background.rms), mapping, shape) * factor**2
     usable = ((flags & _UNUSABLE) == 0) & warp_valid(mapping, shape) & (spread > 0)
-    sky = warp_variance(part.background.rms**2, mapping, shape) * scale**2
+    sky = warp_variance(part.background.rms**2, mapping, shape) * factor**2
     return _Piece(
         data=data,
         weight=np.divide(1, spread, out=np.zeros_like(spread), where=usable),
@@ -129,9 +131,7 @@ def _piece(part: ReferenceProducts, image: ScienceImage, solution: WorldCoordina
     )
 
 
-def _moved(
-    part: ReferenceProducts, solution: WorldCoordinates, shape: tuple[int, int], scale: np.float32
-) -> np.ndarray:
+def _moved(part: ReferenceProducts, solution: WorldCoordinates, shape: tuple[int, int], scale: FluxScale) -> np.ndarray:
     """Sources of a reference that lie in the new image, at its pixels and in its electrons."""
     table: Any = part.sources.table.copy()
     ra, dec = part.world_coordinates.wcs.all_pix2world(table["x"], table["y"], 0)
@@ -140,6 +140,7 @@ def _moved(
     with np.errstate(invalid="ignore"):
         inside = (table["x"] > -0.5) & (table["x"] < nx - 0.5) & (table["y"] > -0.5) & (table["y"] < ny - 0.5)
     table = table[inside]
+    factor = scale.at(table["x"], table["y"])
     for name in ("flux_psf", "flux_psf_err"):
-        table[name] *= scale
+        table[name] *= factor
     return table

@@ -18,6 +18,7 @@ from processing.parameters import Parameters, param
 from processing.providers import ReferenceProducts
 from processing.step import Step
 from processing.steps.extraction import total_variance
+from processing.steps.flux_scale import FluxScale
 from processing.steps.reference_mosaic import made_of_all, mosaic
 from products.models import (
     PSF,
@@ -67,7 +68,7 @@ class Subtraction(Step):
     """Bring the reference to the grid of the new image, subtract it, and compute the detection statistic."""
 
     name = "subtraction"
-    version = (1, 2, 1)
+    version = (1, 3, 0)
     parameters: SubtractionParameters
 
     def run(
@@ -85,14 +86,14 @@ class Subtraction(Step):
         if made_of.others:
             made_of = mosaic(parts, image, world_coordinates, zero_point)
         mapping = pixel_map(world_coordinates.wcs, image.shape, made_of.world_coordinates.wcs, made_of.image.shape)
-        scale = np.float32(10 ** (0.4 * (zero_point.zp - made_of.zero_point.zp)))
+        scale = FluxScale(zero_point, made_of.zero_point, mapping)
         warped = self._warp(made_of, mapping, image.shape, scale)
         usable = float(np.mean(warped[1] > 0))
         if usable < self.parameters.min_overlap:
             raise NoOverlap(fraction=usable, needed=self.parameters.min_overlap)
         model = PSFModel.from_planes(psf.planes, psf.model_header)
         new = _epoch(image.data - background.level, image, background, model, zero_point.zp)
-        ref = self._reference_epoch(warped, made_of, mapping, zero_point.zp, scale)
+        ref = self._reference_epoch(warped, made_of, mapping, scale)
         new, sky = self._same_sky(new, ref)
         stars = self._matched(sources, made_of.sources, world_coordinates, made_of, scale)
         found = self.parameters.method(new, ref, stars)
@@ -136,7 +137,7 @@ class Subtraction(Step):
 
     @staticmethod
     def _warp(
-        made_of: ReferenceProducts, mapping: PixelMap, shape: tuple[int, int], scale: np.float32
+        made_of: ReferenceProducts, mapping: PixelMap, shape: tuple[int, int], scale: FluxScale
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         image = made_of.image
         flags = _with(image.flags, PixelFlag.ZERO_WEIGHT, image.weight <= 0)
@@ -145,8 +146,9 @@ class Subtraction(Step):
         variance = total_variance(image.weight, made_of.background.rms)
         moved = _with(warp_flags(flags, mapping, shape), PixelFlag.OUT_OF_BOUNDS, ~warp_valid(mapping, shape))
         data, spread = warp(signal, mapping, shape), warp_variance(variance, mapping, shape)
-        data *= scale
-        spread *= scale**2
+        factor = scale.plane(shape)
+        data *= factor
+        spread *= factor**2
         usable = ((moved & int(PixelFlag.UNUSABLE)) == 0) & (spread > 0)
         weight = np.divide(1, spread, out=np.zeros_like(spread), where=usable)
         return data, weight, moved
@@ -156,8 +158,7 @@ class Subtraction(Step):
         warped: tuple[np.ndarray, np.ndarray, np.ndarray],
         made_of: ReferenceProducts,
         mapping: PixelMap,
-        zero_point: float,
-        scale: np.float32,
+        scale: FluxScale,
     ) -> Epoch:
         data, weight, _ = warped
         mask = weight <= 0
@@ -169,8 +170,8 @@ class Subtraction(Step):
             variance=variance,
             mask=mask,
             psf=MappedPSF(made_of.psf_model(), mapping),
-            noise=made_of.noise * scale,
-            zero_point=zero_point,
+            noise=made_of.noise * scale.at((nx - 1) / 2, (ny - 1) / 2),
+            zero_point=scale.here.zp,
             fwhm=made_of.psf.fwhm_pixels / stretch,
         )
 
@@ -180,7 +181,7 @@ class Subtraction(Step):
         ref: SourceList,
         world_coordinates: WorldCoordinates,
         made_of: ReferenceProducts,
-        scale: np.float32,
+        scale: FluxScale,
     ) -> MatchedStars | None:
         a, b = _bright(new.table, self.parameters.match_snr), _bright(ref.table, self.parameters.match_snr)
         if len(a) == 0 or len(b) == 0:
@@ -193,13 +194,14 @@ class Subtraction(Step):
         distance, nearest = cKDTree(np.c_[x, y]).query(np.c_[a["x"], a["y"]], distance_upper_bound=radius)
         rows = np.isfinite(distance)
         a, chosen = a[rows], nearest[rows]
+        factor = scale.at(a["x"], a["y"])
         return MatchedStars(
             x=a["x"],
             y=a["y"],
             new_flux=a["flux_psf"],
             new_flux_err=a["flux_psf_err"],
-            ref_flux=b["flux_psf"][chosen] * scale,
-            ref_flux_err=b["flux_psf_err"][chosen] * scale,
+            ref_flux=b["flux_psf"][chosen] * factor,
+            ref_flux_err=b["flux_psf_err"][chosen] * factor,
             dx=a["x"] - x[chosen],
             dy=a["y"] - y[chosen],
         )

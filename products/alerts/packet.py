@@ -100,7 +100,7 @@ def _history(rows: Collection[Measurement], provenance: str) -> dict[UUID, list[
 
 def _source(row: Measurement, score: DeepScore | None, scorer: DeepScoreSet) -> dict[str, Any]:
     where, zero_point = source(row), difference_of(row).zero_point
-    scale = 10 ** (0.4 * (NANOJANSKY - zero_point.zp))
+    scale = 10 ** (0.4 * (NANOJANSKY - float(zero_point.at(row.x, row.y))))
 
     def first(values: list[float], factor: float = 1.0) -> float | None:
         return values[0] * factor if values else None

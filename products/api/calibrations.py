@@ -19,8 +19,8 @@ class WorldCoordinatesSerializer(OfImage):
     class Meta:
         model = WorldCoordinates
         fields = [
-            *IMAGE, "sources", "header", "n_matches", "rms_ra", "rms_dec", "order", "catalog", "badness", "provenance",
-            "created_at",
+            *IMAGE, "sources", "header", "n_matches", "rms_ra", "rms_dec", "order", "catalog", "quality", "badness",
+            "provenance", "created_at",
         ]  # fmt: skip
 
 
@@ -44,8 +44,9 @@ class ZeroPointSerializer(OfImage):
     class Meta:
         model = ZeroPoint
         fields = [
-            *IMAGE, "world_coordinates", "zp", "zp_error", "color_term", "scatter", "n_stars", "catalog",
-            "limiting_magnitude", "aperture_radii", "aperture_corrections", "badness", "provenance", "created_at",
+            *IMAGE, "world_coordinates", "zp", "zp_error", "surface", "color_term", "scatter", "n_stars", "catalog",
+            "limiting_magnitude", "aperture_radii", "aperture_corrections", "quality", "badness", "provenance",
+            "created_at",
         ]  # fmt: skip
 
 

@@ -24,7 +24,15 @@ from products.errors import ArchiveError
 from products.filters.base import ArchiveFilter, FloatFilter, TextFilter
 from products.filters.measurements import MeasurementFilter
 from products.models import DeepScore, Measurement
-from products.selectors.candidates import DIFFERENCE, loaded, measured, scorer_of, with_score, with_source
+from products.selectors.candidates import (
+    DIFFERENCE,
+    difference_of,
+    loaded,
+    measured,
+    scorer_of,
+    with_score,
+    with_source,
+)
 from products.stamps import Stamps
 
 PLANES = {"new": "new", "ref": "reference", "reference": "reference", "diff": "difference", "difference": "difference"}
@@ -49,7 +57,7 @@ class MeasurementSerializer(RowSerializer):
     exposure = serializers.CharField(source=f"{IMAGE}.exposure.name", help_text="Name of the exposure.")
     section = serializers.CharField(source=f"{IMAGE}.section", help_text="CCD.")
     instrument = serializers.CharField(source=f"{IMAGE}.exposure.instrument", help_text="Short name.")
-    zero_point = serializers.FloatField(source=f"{IMAGE}.zero_point.zp", help_text="AB magnitude of one electron.")
+    zero_point = serializers.SerializerMethodField(help_text="AB magnitude of one electron at its place.")
     score = serializers.FloatField(allow_null=True, help_text="Of the tag's scorer: 0 (bogus) to 1 (real).")
     threshold = serializers.FloatField(allow_null=True, help_text="Score from which the scorer calls it real.")
     cuts = serializers.SerializerMethodField(help_text="Every cut with its value and threshold.")
@@ -71,6 +79,10 @@ class MeasurementSerializer(RowSerializer):
     def get_cuts(self, row: Measurement) -> list[dict[str, Any]]:
         """With names in place of positions."""
         return [dict(zip(CUT, cut)) for cut in row.cuts]
+
+    def get_zero_point(self, row: Measurement) -> float:
+        """Of the new image, where the measurement is."""
+        return float(difference_of(row).zero_point.at(row.x, row.y))
 
     @extend_schema_field(serializers.DictField(child=serializers.URLField()))
     def get_stamps(self, row: Measurement) -> dict[str, str]:

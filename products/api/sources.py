@@ -34,8 +34,8 @@ class SourceListSerializer(OfImage):
     class Meta:
         model = SourceList
         fields = [
-            *IMAGE, "kind", "n_sources", "n_stars", "aperture_radii", "best_aperture", "threshold", "badness",
-            "provenance", "created_at", "filesize", "sha256", "file",
+            *IMAGE, "kind", "n_sources", "n_stars", "aperture_radii", "best_aperture", "threshold", "quality",
+            "badness", "provenance", "created_at", "filesize", "sha256", "file",
         ]  # fmt: skip
 
 
@@ -102,8 +102,8 @@ class PSFSerializer(OfImage):
     class Meta:
         model = PSF
         fields = [
-            *IMAGE, "sources", "fwhm_pixels", "order", "n_stars", "chi2", "model_header", "badness", "provenance",
-            "created_at", "filesize", "sha256", "file",
+            *IMAGE, "sources", "fwhm_pixels", "order", "n_stars", "chi2", "model_header", "quality", "badness",
+            "provenance", "created_at", "filesize", "sha256", "file",
         ]  # fmt: skip
 
 

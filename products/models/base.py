@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 from django.db import models
@@ -38,8 +36,6 @@ class Product(Identified, HasBadness):
     """One output of one step: exactly one exists for a provenance and its parents."""
 
     KIND = ""  # proxies of one table set this to their kind
-    # Figures of quality beyond the columns: set by the step that makes it, and kept in the report of the CCD.
-    figures: Mapping[str, float] = MappingProxyType({})
 
     provenance = models.ForeignKey(
         "products.Provenance", models.PROTECT, related_name="+", help_text="Code, parameters and upstreams."
@@ -73,6 +69,15 @@ class Product(Identified, HasBadness):
     def counts(self) -> dict[str, int | float]:
         """A few numbers for the report of the CCD."""
         return {}
+
+
+class WithQuality(models.Model):
+    """Figures beyond the columns that tell whether later steps may use a product."""
+
+    quality = models.JSONField(default=dict, blank=True, help_text="Further figures of quality.")
+
+    class Meta:
+        abstract = True
 
 
 class FileProduct(FileBacked, Product):

@@ -10,14 +10,14 @@ from astropy.wcs import WCS
 from django.db import models
 
 from products.models import badness
-from products.models.base import Product
+from products.models.base import Product, WithQuality
 
 if TYPE_CHECKING:
     from products.models.images import Image
     from products.models.sources import PSF, Background
 
 
-class WorldCoordinates(Product):
+class WorldCoordinates(WithQuality, Product):
     """The astrometric solution of a source list."""
 
     ALLOWED_BADNESS = badness.CALIBRATION
@@ -56,11 +56,14 @@ class WorldCoordinates(Product):
         return float(np.hypot(self.rms_ra, self.rms_dec) / np.sqrt(2))
 
     def counts(self) -> dict[str, int | float]:
-        return {"wcs_matches": self.n_matches, "wcs_rms_arcsec": round(self.rms, 4)} | self.figures
+        return {"wcs_matches": self.n_matches, "wcs_rms_arcsec": round(self.rms, 4)} | self.quality
 
 
-class ZeroPoint(Product):
-    """The photometric solution: m = −2.5 log10(flux) + zp with flux in electrons, full PSF, AB magnitudes."""
+class ZeroPoint(WithQuality, Product):
+    """The photometric solution: m = −2.5 log10(flux) + zp with flux in electrons, full PSF, AB magnitudes.
+
+    Where the stars ask for it, the zero point varies over the image: `at` gives it at a place, `zp` is its mean.
+    """
 
     ALLOWED_BADNESS = badness.CALIBRATION
 
@@ -73,6 +76,12 @@ class ZeroPoint(Product):
     )
     zp = models.FloatField("zero point", help_text="AB magnitude of one electron.")
     zp_error = models.FloatField(help_text="Statistical error of the zero point, mag.")
+    surface = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="What is added to the zero point at x, y: `coefficients` [i][j] in mag of uⁱ vʲ, with u and v "
+        "from −1 to 1 over `shape` (ny, nx); empty: nothing.",
+    )
     color_term = models.FloatField(default=0.0, help_text="Magnitudes per magnitude of colour.")
     scatter = models.FloatField(help_text="Robust scatter of the stars, mag.")
     n_stars = models.PositiveIntegerField(help_text="Stars used.")
@@ -102,12 +111,21 @@ class ZeroPoint(Product):
         """Its background."""
         return self.world_coordinates.sources.backgrounds.get(provenance=self.world_coordinates.sources.provenance)
 
-    def magnitude(self, flux: float, flux_error: float) -> tuple[float | None, float | None]:
-        """AB magnitude and its error; (None, None) for a flux that is not positive."""
+    def at(self, x: np.ndarray | float, y: np.ndarray | float) -> np.ndarray:
+        """AB magnitude of one electron at pixels (n,); beyond the image that of its edge."""
+        x, y = np.broadcast_arrays(np.asarray(x, float), np.asarray(y, float))
+        if not self.surface:
+            return np.full(x.shape, self.zp)
+        ny, nx = self.surface["shape"]
+        u, v = (np.clip(2 * at / max(size - 1, 1) - 1, -1, 1) for at, size in ((x, nx), (y, ny)))
+        return self.zp + np.polynomial.polynomial.polyval2d(u, v, self.surface["coefficients"])
+
+    def magnitude(self, flux: float, flux_error: float, x: float, y: float) -> tuple[float | None, float | None]:
+        """AB magnitude of a source at a pixel and its error; (None, None) for a flux that is not positive."""
         if not flux > 0:
             return None, None
         statistical = 2.5 / np.log(10) * flux_error / flux
-        return float(-2.5 * np.log10(flux) + self.zp), float(np.hypot(statistical, self.zp_error))
+        return float(-2.5 * np.log10(flux) + self.at(x, y)), float(np.hypot(statistical, self.zp_error))
 
     def counts(self) -> dict[str, int | float]:
         return {
@@ -115,4 +133,4 @@ class ZeroPoint(Product):
             "zp_scatter": round(self.scatter, 4),
             "zp_stars": self.n_stars,
             "limiting_magnitude": round(self.limiting_magnitude, 3) if self.limiting_magnitude else None,
-        } | self.figures
+        } | self.quality

@@ -10,7 +10,7 @@ from django.db import models
 
 from products import fits
 from products.models.badness import IMAGE
-from products.models.base import FileProduct, OfKind
+from products.models.base import FileProduct, OfKind, WithQuality
 from products.models.files import Plane
 from products.models.first_look import FirstLook
 from products.models.position import Footprint, FootprintQuerySet
@@ -24,7 +24,7 @@ class KindManager(OfKind.from_queryset(FootprintQuerySet)):
     """The images of one kind."""
 
 
-class Image(FileProduct, Footprint, FirstLook):
+class Image(WithQuality, FileProduct, Footprint, FirstLook):
     """Pixels with weights and flags, on one grid."""
 
     ALLOWED_BADNESS = IMAGE
@@ -124,7 +124,6 @@ class Image(FileProduct, Footprint, FirstLook):
 
     score_mean = models.FloatField(null=True, blank=True, help_text="Of the score on empty sky; 0 when all is well.")
     score_std = models.FloatField(null=True, blank=True, help_text="Of the score on empty sky; 1 when all is well.")
-    quality = models.JSONField(default=dict, blank=True, help_text="Further figures of quality.")
 
     data = Plane("SCI", unit="electron", compression="noise", help="Pixel values, (ny, nx) float32.")
     weight = Plane(

@@ -6,7 +6,7 @@ from astropy.io import fits as astropy_fits
 from django.db import models
 
 from products.models import badness
-from products.models.base import FileProduct, OfKind
+from products.models.base import FileProduct, OfKind, WithQuality
 from products.models.files import Plane
 
 SOURCE_UNITS = {
@@ -33,7 +33,7 @@ SOURCE_UNITS = {
 }
 
 
-class SourceList(FileProduct):
+class SourceList(WithQuality, FileProduct):
     """A list of sources of an image, one row a source."""
 
     ALLOWED_BADNESS = badness.SOURCES
@@ -75,7 +75,7 @@ class SourceList(FileProduct):
 
     def counts(self) -> dict[str, int | float]:
         stars = {"psf_stars": self.n_stars} if self.kind == "sources" else {}
-        return {str(self.kind): self.n_sources} | stars | self.figures
+        return {str(self.kind): self.n_sources} | stars | self.quality
 
     def file_stem(self) -> str:
         return f"{self.kind}/{int(self.image.mjd)}/{self.image.section or 'field'}_{self.kind}"
@@ -91,7 +91,7 @@ class Detections(SourceList):
         proxy = True
 
 
-class PSF(FileProduct):
+class PSF(WithQuality, FileProduct):
     """The point spread function as a polynomial of position."""
 
     ALLOWED_BADNESS = badness.PSF_BITS
@@ -116,10 +116,10 @@ class PSF(FileProduct):
         return f"psf/{int(self.sources.image.mjd)}/{self.sources.image.section or 'field'}_psf"
 
     def counts(self) -> dict[str, int | float]:
-        return {"fwhm_pixels": round(self.fwhm_pixels, 3)} | self.figures
+        return {"fwhm_pixels": round(self.fwhm_pixels, 3)} | self.quality
 
 
-class Background(FileProduct):
+class Background(WithQuality, FileProduct):
     """The sky behind the sources."""
 
     ALLOWED_BADNESS = badness.BACKGROUND
@@ -138,4 +138,4 @@ class Background(FileProduct):
         return f"background/{int(self.sources.image.mjd)}/{self.sources.image.section or 'field'}_background"
 
     def counts(self) -> dict[str, int | float]:
-        return {"sky": round(self.value, 1), "noise": round(self.noise, 2)} | self.figures
+        return {"sky": round(self.value, 1), "noise": round(self.noise, 2)} | self.quality

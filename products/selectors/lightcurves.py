@@ -110,7 +110,7 @@ def light_curve(thing: Object, tag: ChosenTag) -> LightCurve:
         difference = row.measurement_set.cutouts.sources.image
         seen.add(difference.pk)
         point = difference.zero_point
-        epochs.append(Epoch(row, source(row), point.zp, point.limiting_magnitude))
+        epochs.append(Epoch(row, source(row), float(point.at(row.x, row.y)), point.limiting_magnitude))
     images = tag.narrow(DifferenceImage.objects.filter(zero_point__limiting_magnitude__isnull=False)).exclude(
         pk__in=seen
     )

@@ -144,6 +144,21 @@ def test_a_zero_point_that_varies_is_found_with_its_order_and_size(order, terms)
     assert surface.range == pytest.approx({1: 0.06, 2: 0.08}[order], abs=0.015)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_around_a_zero_point_that_varies_the_stars_scatter_as_around_an_even_one(seed):
+    even = stars(seed, 400, outliers=0.05, intrinsic=0.005)
+    u, v = 2 * even.x / (SHAPE[1] - 1) - 1, 2 * even.y / (SHAPE[0] - 1) - 1
+    factor = 10 ** (0.4 * (0.05 * u + 0.04 * (v**2 - 0.4)))
+    uneven = replace(even, flux=even.flux * factor, flux_err=even.flux_err * factor)
+    fits = [fit_zero_point(of, P, SHAPE) for of in (even, uneven)]
+    assert fits[1].scatter == pytest.approx(fits[0].scatter, rel=0.15)
+    assert fits[1].zp_err == pytest.approx(fits[0].zp_err, rel=0.1)
+    assert fits[1].n_stars >= fits[0].n_stars - 4
+    assert np.mean(fits[1].surface.on_grid) == pytest.approx(0, abs=1e-12)
+    # The mean over the image: of v² over the grid it is 0.417.
+    assert fits[1].zp - fits[0].zp == pytest.approx(0.04 * 0.017, abs=0.002)
+
+
 def test_without_positions_nothing_is_said_of_the_place():
     found = stars(8)
     assert fit_zero_point(replace(found, x=np.zeros(0), y=np.zeros(0)), P).surface is None

@@ -145,7 +145,7 @@ def _measurement(
         "narrow": 0.97,
     }
     cuts = [[name, value, CUT_THRESHOLDS[name], name not in failed] for name, value in values.items()]
-    magnitude, magnitude_error = difference.zero_point.magnitude(abs(flux), error)
+    magnitude, magnitude_error = difference.zero_point.magnitude(abs(flux), error, x, y)
     mjd = difference.mjd_middle
     seen = objects[index] if objects and index < len(objects) else sky_object(ra, dec, mjd)
     row = Measurement(

@@ -97,7 +97,7 @@ def image_with_clear_zero_point(ccd, above: float | None):
 def test_a_zero_point_far_from_that_of_clear_air_is_bad(ccd, above, bits):
     found = photocal(ccd, ccd.catalog(ccd.late.mjd), image=image_with_clear_zero_point(ccd, above))
     assert found.badness_own == bits
-    assert found.figures.get("light_lost") == (None if above is None else pytest.approx(above, abs=0.01))
+    assert found.quality.get("light_lost") == (None if above is None else pytest.approx(above, abs=0.01))
     if bits:
         assert f"{abs(above):g} mag is more than" in found.description
 
@@ -108,7 +108,7 @@ def test_a_gate_without_a_limit_lets_everything_pass(ccd):
 
 
 def test_a_coadd_has_no_weather(ccd):
-    assert "light_lost" not in ccd.made_of.zero_point.figures
+    assert "light_lost" not in ccd.made_of.zero_point.quality
 
 
 def with_table(ccd, **columns):
@@ -125,17 +125,22 @@ def test_a_zero_point_that_varies_over_the_image_is_measured_and_bad(ccd):
         ccd, ccd.catalog(ccd.late.mjd),
         sources=with_table(ccd, flux_psf=table["flux_psf"] * uneven, flux_psf_err=table["flux_psf_err"] * uneven),
     )  # fmt: skip
-    assert found.figures["zp_order"] == 1 and found.figures["zp_variation"] == pytest.approx(0.3, abs=0.05)
+    assert found.quality["zp_order"] == 1 and found.quality["zp_variation"] == pytest.approx(0.3, abs=0.05)
     assert found.badness_own & Badness.UNEVEN_ZERO_POINT and "variation of the zero point" in found.description
+    even = photocal(ccd, ccd.catalog(ccd.late.mjd))
+    assert found.scatter == pytest.approx(even.scatter, rel=0.2)
+    x, y = np.meshgrid([20, 256, 490], [20, 256, 490])
+    np.testing.assert_allclose(found.at(x, y) - even.zp, -0.3 * (x / 512 - 0.5), atol=0.02)
+    assert np.ptp(even.at(x, y)) == 0
 
 
 def test_a_psf_that_has_not_all_light_of_the_stars_is_noticed(ccd):
     table = ccd.new["sources"].table
     found = photocal(ccd, ccd.catalog(ccd.late.mjd), sources=with_table(ccd, flux_psf=0.85 * table["flux_psf"]))
     assert found.badness_own == Badness.BIG_RESIDUALS and "within 1.5 FWHM" in found.description
-    good = ccd.new["zero_point"].figures["aperture_excess"]
+    good = ccd.new["zero_point"].quality["aperture_excess"]
     assert -0.12 < good < 0  # of Moffat profiles 6 % of the light is further out
-    assert found.figures["aperture_excess"] == pytest.approx(good - 2.5 * np.log10(0.85), abs=0.01)
+    assert found.quality["aperture_excess"] == pytest.approx(good - 2.5 * np.log10(0.85), abs=0.01)
 
 
 def test_a_zero_point_that_half_of_the_stars_contradict_is_bad(ccd):
@@ -183,4 +188,4 @@ def test_clear_air_is_known_from_a_table_where_the_file_does_not_tell(ccd, tmp_p
     (tmp_path / "instruments" / "sdss_zero_points_mine.ecsv").write_text(table)
     with override_settings(SEECHANGE_DATA=tmp_path):
         found = photocal(ccd, ccd.catalog(ccd.late.mjd), PhotoCal(photometry_table="mine"), image=image)
-    assert found.badness_own == Badness.CLOUDS and found.figures["light_lost"] == pytest.approx(2.5, abs=0.01)
+    assert found.badness_own == Badness.CLOUDS and found.quality["light_lost"] == pytest.approx(2.5, abs=0.01)
