@@ -12,7 +12,7 @@ from numpy.polynomial.polynomial import polygrid2d
 from scipy import ndimage
 
 from processing.algorithms.masks import grow as grow_mask
-from processing.algorithms.statistics import clipped_mean, difference_noise, truncation_factor
+from processing.algorithms.statistics import clipped_mean, difference_noise, mad_std, truncation_factor
 from processing.errors import BadInput, BadPixels
 from processing.parameters import Parameters, param
 
@@ -68,20 +68,16 @@ def estimate_background(data: np.ndarray, mask: np.ndarray, parameters: Backgrou
     A first pass with sep finds the objects. The second takes in each mesh the 3.5σ-clipped mean and standard deviation
     of what is left, because the mode that sep uses is off by up to half a unit on integer data; a median filter and
     bilinear interpolation follow, and the noise is scaled to the one that pixel differences show. Where objects cover
-    most of the image the first pass is the answer. Raises BadPixels when nothing is unmasked and BadInput when the sky
-    has no noise.
+    most of the image the first pass is the answer. Raises BadPixels when nothing is unmasked, and BadInput when the
+    image is too small or the sky has no noise.
     """
     data = np.ascontiguousarray(data, np.float32)
     mask = np.ascontiguousarray(mask, bool)
-    unusable = float(mask.mean())
-    if mask.size - np.count_nonzero(mask) < _FEWEST_PIXELS:
-        raise BadPixels(fraction=unusable, what="the image, so that there is no background")
-    box = min(parameters.box, *data.shape)
-    first = sep.Background(data, mask=mask, bw=box, bh=box, fw=parameters.filter_size, fh=parameters.filter_size)
-    level, rms = first.back(dtype=np.float32), first.rms(dtype=np.float32)
-    _refuse_flat(rms, first.globalrms)
+    _refuse_few(mask)
+    level, rms, typical = _first_pass(data, mask, parameters)
+    _refuse_flat(data, mask, rms, typical)
     if parameters.model == "polynomial":
-        level = _polynomial(data, mask, parameters, first.globalrms)
+        level = _polynomial(data, mask, parameters, typical)
     objects, covered = _objects(data - level, rms, mask, parameters)
     is_crowded = covered > parameters.crowded
     if is_crowded:  # the mode of all pixels has faint stars in it; what is left empty has fewer
@@ -89,7 +85,7 @@ def estimate_background(data: np.ndarray, mask: np.ndarray, parameters: Backgrou
             level = level + np.float32(_left(data - level, rms, mask | objects)) * rms
             objects, covered = _objects(data - level, rms, mask, parameters)
     else:
-        level, rms = _second_pass(data, mask | objects, parameters, first.globalrms)
+        level, rms = _second_pass(data, mask | objects, parameters, typical)
     empty = mask | objects
     if empty.size - np.count_nonzero(empty) < _LEAST_PAIRS:
         empty = mask
@@ -97,6 +93,7 @@ def estimate_background(data: np.ndarray, mask: np.ndarray, parameters: Backgrou
     scale = difference_noise(residual, empty, unit=rms)
     if np.isfinite(scale):  # in a crowd the spread of sep contains faint stars; differences contain fewer
         rms *= np.float32(min(scale, 1.0) if is_crowded else scale)
+    _refuse_flat(data, mask, rms, typical)
     return BackgroundMap(level, rms, covered, _left(residual, rms, mask | objects))
 
 
@@ -137,9 +134,40 @@ def object_mask(
     return grow_mask(above, grow)
 
 
-def _refuse_flat(rms: np.ndarray, typical: float) -> None:
-    if not (np.isfinite(typical) and typical > 0 and np.all(rms > 0)):
-        raise BadInput(what="background", reason="the sky has no noise, or none could be measured")
+def _first_pass(data, mask, parameters):
+    """Level and noise (ny, nx) float32 with objects under them, and the typical noise."""
+    box, size = min(parameters.box, *data.shape), parameters.filter_size
+    first = sep.Background(data, mask=mask, bw=box, bh=box, fw=size, fh=size)
+    if (first.globalback, first.globalrms) != (0.0, 1.0):
+        return first.back(dtype=np.float32), first.rms(dtype=np.float32), first.globalrms
+    # What sep answers where no mesh has half of its pixels: then one level and one noise of all that there are.
+    good = data[~mask]
+    level, rms = (np.full(data.shape, value, np.float32) for value in (np.median(good), mad_std(good)))
+    return level, rms, mad_std(good)
+
+
+def _refuse_few(mask: np.ndarray) -> None:
+    usable = mask.size - np.count_nonzero(mask)
+    if usable >= _FEWEST_PIXELS:
+        return
+    if mask.size >= _FEWEST_PIXELS:
+        raise BadPixels(fraction=float(mask.mean()), what="the image, so that there is no background")
+    reason = (
+        f"the image has {mask.size} pixels, {_FEWEST_PIXELS} are needed to measure a sky; is it the right extension?"
+    )
+    raise BadInput(what="background", reason=reason, pixels=int(mask.size))
+
+
+def _refuse_flat(data: np.ndarray, mask: np.ndarray, rms: np.ndarray, typical: float) -> None:
+    if np.isfinite(typical) and typical > 0 and np.all(rms > 0):
+        return
+    good = data[~mask]
+    low, middle, high = (float(value) for value in np.percentile(good, [5, 50, 95]))
+    reason = (
+        f"the sky has no noise, or none could be measured: 90 % of the {good.size} usable pixels are from {low:g} to "
+        f"{high:g} (median {middle:g}); is it an exposure of the sky, and are its masks, gain and units right?"
+    )
+    raise BadInput(what="background", reason=reason, median=middle, low=low, high=high)
 
 
 def _second_pass(data, mask, parameters, noise):

@@ -21,6 +21,7 @@ _ROUND = 0.3
 _ZERO_SUM_RADIUS = 1.2  # FWHM
 _RINGS, _RING_POINTS = (1.75, 2.25), 16  # FWHM; on each of them
 _LEAST_CONTRAST = 3.0  # σ of a peak above the light around it
+_MOST = 1e5  # σ: the rounding of a transform with a larger pixel in it would be taken for sources all around
 
 
 class DetectionParameters(Parameters):
@@ -102,9 +103,10 @@ def _highest_around(maxima: np.ndarray, radius: float) -> np.ndarray:
 def significance(data: np.ndarray, rms: np.ndarray, mask: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     """Signal to noise (ny, nx) float32 of a source of the shape of `kernel` at every pixel.
 
-    Masked pixels count as empty sky.
+    Masked pixels count as empty sky, and pixels beyond 100,000 times the noise as of that.
     """
     normalised = np.divide(data, rms, dtype=np.float32)
+    np.clip(normalised, -_MOST, _MOST, out=normalised)
     normalised[mask] = 0
     return _convolved(normalised, kernel / np.sqrt(np.sum(kernel**2)))
 

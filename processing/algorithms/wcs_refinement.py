@@ -61,7 +61,9 @@ class Refinement:
     def run(self, found: Vote, zenith: np.ndarray | None = None, *, is_blind: bool = False) -> AstrometricSolution:
         """The solution that starts from a vote, of which the shift is in the guess already. NoSolution says why not."""
         if len(self.rows) < self.p.min_matches:
-            raise self._refused(f"{len(self.rows)} catalogue stars are where the vote points", found)
+            raise self._refused(
+                f"{len(self.rows)} catalogue stars are where the vote points, {self.p.min_matches} needed", found
+            )
         here = self._start(found)
         top, best = self._bright()
         unit = float(np.hypot(*(here - here.mean(axis=0)).T).max())

@@ -46,7 +46,7 @@ class MeasuredStars:
     flux: np.ndarray  # electrons
     flux_err: np.ndarray  # electrons
     mag: np.ndarray  # AB, of the catalogue
-    mag_err: np.ndarray  # NaN: unknown
+    mag_err: np.ndarray  # NaN or negative: unknown
     color: np.ndarray  # mag, NaN: unknown
     x: np.ndarray = field(default_factory=lambda: np.zeros(0))  # px; without them nothing is said of the position
     y: np.ndarray = field(default_factory=lambda: np.zeros(0))
@@ -158,7 +158,7 @@ def _fitted(data: _Stars, stars: MeasuredStars, p: PhotometryParameters) -> Zero
 def _prepared(stars: MeasuredStars, p: PhotometryParameters) -> _Stars:
     color = np.asarray(stars.color, float)
     good = (stars.flux > 0) & (stars.flux_err > 0) & np.isfinite(stars.flux_err)
-    good &= np.isfinite(stars.mag) & np.isfinite(stars.flux)
+    good &= np.isfinite(stars.mag) & np.isfinite(stars.flux) & ~np.isinf(stars.mag_err)
     has_color = np.isfinite(color)
     good &= ~has_color | ((color > p.color_range[0]) & (color < p.color_range[1]))
     colored = good & has_color
@@ -167,7 +167,7 @@ def _prepared(stars: MeasuredStars, p: PhotometryParameters) -> _Stars:
     _refuse_few(usable, p)
     values, own = np.full(len(stars), np.nan), np.full(len(stars), np.inf)
     values[good] = stars.mag[good] + 2.5 * np.log10(np.asarray(stars.flux, float)[good])
-    own[good] = np.hypot(_POGSON * stars.flux_err[good] / stars.flux[good], np.nan_to_num(stars.mag_err[good]))
+    own[good] = np.hypot(_POGSON * stars.flux_err[good] / stars.flux[good], np.fmax(stars.mag_err[good], 0))
     ones = np.ones(len(stars))
     design = np.c_[ones, np.nan_to_num(color - p.color_pivot)] if slope else ones[:, None]
     return _Stars(values, own, usable, design)

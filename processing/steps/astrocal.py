@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from astropy.io import fits
+from astropy.wcs import WCS
 
 from processing.algorithms.horizon import towards_zenith
 from processing.algorithms.wcs_fit import (
@@ -11,6 +12,7 @@ from processing.algorithms.wcs_fit import (
     AstrometryParameters,
     PixelStars,
     SkyStars,
+    pixel_scale_arcsec,
     solve_wcs,
     wcs_from_header,
 )
@@ -59,9 +61,10 @@ class AstroCal(Step):
     ) -> WorldCoordinates:
         detections = self._detections(sources.table)
         stars = self._stars(catalog.table, instrument, image.filter)
+        guess = wcs_from_header(image.wcs_header)
         found = solve_wcs(
-            detections, stars, wcs_from_header(image.wcs_header), image.shape, self.parameters.solution,
-            flips=instrument.flips, zenith=self._zenith(image, instrument),
+            detections, stars, guess, image.shape, self.parameters.solution, flips=instrument.flips,
+            zenith=self._zenith(image, instrument),
         )  # fmt: skip
         solution = WorldCoordinates(
             sources=sources,
@@ -84,7 +87,7 @@ class AstroCal(Step):
             Gate("astrometric residual per axis", residual, Badness.BIG_RESIDUALS, most=p.max_residual, unit="px"),
             Gate("matched stars", solution.n_matches, Badness.MATCH_FAILED, least=p.min_matches),
         ]
-        self._warnings = [*found.warnings, *judge(solution, gates)]
+        self._warnings = [*found.warnings, *self._said_of_scale(found, guess, image.shape), *judge(solution, gates)]
         return solution
 
     def _detections(self, table: np.ndarray) -> PixelStars:
@@ -97,14 +100,20 @@ class AstroCal(Step):
         good = (table["flux"] > 0) & ~np.any(list(usable.values()), axis=0)
         if (needed := self.parameters.solution.min_matches) > good.sum():
             why = ", ".join(f"{int(bad.sum())} {said}" for said, bad in usable.items())
-            reason = f"{int(good.sum())} detections of {len(table)} are usable, {needed} needed ({why})"
+            reason = (
+                f"{int(good.sum())} detections of {len(table)} are usable, {needed} needed ({why}); does the image "
+                "show the sky, in focus and exposed long enough, and are its saturation level and its masks right?"
+            )
             raise NoSolution(reason=reason, detections=int(good.sum()), sources=len(table))
         table = table[good]
         error = np.hypot(table["x_err"], table["y_err"]) / np.sqrt(2)
         return PixelStars(table["x"], table["y"], table["flux"], error.astype(float))
 
     def _stars(self, table: np.ndarray, instrument: Instrument, band: str) -> SkyStars:
-        """Catalogue stars with good positions; those of doubtful or double stars only spoil a fit."""
+        """Catalogue stars with good positions; those of doubtful or double stars only spoil a fit.
+
+        NoSolution where too few are left.
+        """
         mag, _, color = instrument.catalog_magnitude(table, band)
         good = np.isfinite(mag) & (mag < self.parameters.faintest) & table["is_star"].astype(bool)
         names = table.dtype.names
@@ -112,9 +121,26 @@ class AstroCal(Step):
             good &= ~(table["ruwe"] > self.parameters.max_ruwe)
         if "is_duplicate" in names:
             good &= ~table["is_duplicate"]
+        if (needed := self.parameters.solution.min_matches) > good.sum():
+            reason = (
+                f"{int(good.sum())} catalogue stars of {len(table)} near the image are usable, {needed} needed "
+                f"(single, and brighter than {self.parameters.faintest:g} mag in {band}); does the catalogue cover "
+                "this place, to that depth, and does the header point where the image is?"
+            )
+            raise NoSolution(reason=reason, catalog_stars=int(good.sum()), catalog=len(table))
         table = table[good]
         error = table["position_error"].astype(float) / 1000 if "position_error" in names else None
+        if error is not None and not np.isfinite(error).any():
+            error = None  # the column is there, and nothing in it
         return SkyStars(table["ra"], table["dec"], mag[good], error, color[good])
+
+    def _said_of_scale(self, found: AstrometricSolution, guess: WCS, shape: tuple[int, int]) -> list[str]:
+        """A warning where the pixel scale of the header is off by more than one may expect."""
+        solved, told = (pixel_scale_arcsec(wcs, shape) for wcs in (found.wcs, guess))
+        off = told / solved - 1
+        if abs(off) <= self.parameters.solution.scale_range:
+            return []
+        return [f"the pixel scale of the header, {told:.4g} arcsec, is off by {off:+.1%}: the stars say {solved:.4g}"]
 
     def _zenith(self, image: ScienceImage | CoaddImage, instrument: Instrument) -> np.ndarray | None:
         """tan z towards the zenith where refraction by colour matters; a coadd has no one direction."""

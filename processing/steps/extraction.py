@@ -53,6 +53,7 @@ class Extraction(Step):
 
     def run(self, image: ScienceImage | CoaddImage) -> tuple[SourceList, PSF, Background]:
         p = self.parameters
+        _refuse_weights(image.weight)
         mask = (image.weight <= 0) | ((image.flags & int(PixelFlag.UNUSABLE)) != 0)
         saturated = (image.flags & int(PixelFlag.SATURATED | PixelFlag.BLEED)) != 0
         data = _finite(image.data, mask)
@@ -144,6 +145,15 @@ def _finite(data: np.ndarray, mask: np.ndarray) -> np.ndarray:
         reason = f"{count} pixels are no numbers; give them the weight 0 or the flag BAD"
         raise BadInput(what="image", reason=reason, count=count)
     return np.where(wrong, np.float32(0), data)
+
+
+def _refuse_weights(weight: np.ndarray) -> None:
+    """Raise BadInput where weights are no numbers: nobody would know how well such pixels are measured."""
+    if np.isfinite(weight.sum(dtype=np.float64)):
+        return
+    count = int(np.count_nonzero(~np.isfinite(weight)))
+    reason = f"the weights of {count} pixels are no numbers; give these pixels the weight 0"
+    raise BadInput(what="image", reason=reason, count=count)
 
 
 def _flags(table: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from processing.algorithms.zero_point import (
     limiting_magnitude,
 )
 from processing.catalogs.base import StarCatalogSource
+from processing.errors import NotEnoughStars
 from processing.gates import Gate, judge
 from processing.instruments.base import Instrument
 from processing.instruments.clear_air import clear_zero_point
@@ -32,6 +33,15 @@ class PhotoCalGates(Parameters):
 
     max_scatter: float | None = param(0.1, gt=0, unit="mag", help="Of bright stars around the fit.")
     max_error: float | None = param(0.05, gt=0, unit="mag", help="Statistical error of the zero point.")
+    min_agreeing: float | None = param(
+        0.6, ge=0, le=1, help="Part of the stars that match and have magnitudes which must agree with the zero point."
+    )
+    max_aperture_excess: float | None = param(
+        0.03,
+        unit="mag",
+        help="By so much bright stars may be brighter within 1.5 FWHM than all of their PSF flux; more, and the model "
+        "of the PSF has not all of their light.",
+    )
     max_light_lost: float | None = param(
         1.5,
         unit="mag",
@@ -73,6 +83,8 @@ class Matched:
     rows: np.ndarray  # (n,) of the source list
     stars: np.ndarray  # (n,) of the catalogue
     measured: MeasuredStars
+    sources: int = 0  # that could be matched
+    catalog_stars: int = 0  # that could be matched
 
 
 class PhotoCal(Step):
@@ -93,7 +105,7 @@ class PhotoCal(Step):
         instrument: Instrument,
     ) -> ZeroPoint:
         matched = self.matched(image, sources, world_coordinates, catalog, instrument)
-        fit = fit_zero_point(matched.measured, self.parameters.fit, image.shape)
+        fit = self._fit(matched, sources, catalog, image.shape)
         model = PSFModel.from_planes(psf.planes, psf.model_header)
         stamp = model.stamp((image.width - 1) / 2, (image.height - 1) / 2)
         chosen = sources.table[matched.rows[fit.bright]]
@@ -113,8 +125,11 @@ class PhotoCal(Step):
         )
         zero_point.related = {"catalog_excerpts": [row.pk for row in catalog.excerpts]}
         lost = self._light_lost(image, zero_point, instrument)
-        zero_point.quality = figures_of(fit) | ({} if lost is None else {"light_lost": round(lost, 4)})
-        self._warnings = judge(zero_point, self._gates(fit, lost))
+        excess = _aperture_excess(zero_point, psf)
+        known = {"light_lost": lost, "aperture_excess": excess, "zp_agreeing": _agreeing(fit)}
+        figures = {name: round(value, 4) for name, value in known.items() if value is not None}
+        zero_point.quality = figures_of(fit) | figures
+        self._warnings = judge(zero_point, self._gates(fit, lost, excess))
         return zero_point
 
     def warnings(self) -> list[str]:
@@ -141,7 +156,8 @@ class PhotoCal(Step):
         rows, stars = self._match(table[found], catalog.table[known], world_coordinates)
         rows, stars = found[rows], known[stars]
         flux, flux_err, x, y = (table[name][rows].astype(float) for name in ("flux_psf", "flux_psf_err", "x", "y"))
-        return Matched(rows, stars, MeasuredStars(flux, flux_err, mag[stars], err[stars], color[stars], x, y))
+        measured = MeasuredStars(flux, flux_err, mag[stars], err[stars], color[stars], x, y)
+        return Matched(rows, stars, measured, len(found), len(known))
 
     def _light_lost(
         self, image: ScienceImage | CoaddImage, zero_point: ZeroPoint, instrument: Instrument
@@ -155,12 +171,31 @@ class PhotoCal(Step):
             expected = clear_zero_point(instrument.photometric_system, *clear)
         return None if expected is None else float(expected - zero_point.zp)
 
-    def _gates(self, fit: ZeroPointFit, lost: float | None) -> list[Gate]:
+    def _fit(self, matched: Matched, sources: SourceList, catalog: StarCatalog, shape: tuple[int, int]) -> ZeroPointFit:
+        """The zero point; NotEnoughStars says how many sources and catalogue stars there were, and what to look at."""
+        p = self.parameters
+        try:
+            return fit_zero_point(matched.measured, p.fit, shape)
+        except NotEnoughStars as failure:
+            purpose = (
+                f"zero point; {matched.sources} of {len(sources.table)} sources are single, unmasked, unsaturated and "
+                f"above S/N {p.min_snr:g}, {matched.catalog_stars} of {len(catalog.table)} catalogue stars are usable, "
+                f"and {len(matched.rows)} of them are the same within {p.match_radius:g} arcsec: is the catalogue deep "
+                "enough, with magnitudes near this filter, and is the image neither saturated nor too shallow?"
+            )
+            counts = {"sources": matched.sources, "catalog_stars": matched.catalog_stars, "matched": len(matched.rows)}
+            raise NotEnoughStars(**{**failure.details, "purpose": purpose, **counts}) from failure
+
+    def _gates(self, fit: ZeroPointFit, lost: float | None, excess: float | None) -> list[Gate]:
         p, residuals = self.parameters.gates, Badness.BIG_RESIDUALS
         gained = None if lost is None else -lost
         return [
             Gate("scatter of bright stars", fit.scatter, residuals, most=p.max_scatter, unit="mag"),
+            Gate("part of the stars that agree", _agreeing(fit), Badness.MATCH_FAILED, least=p.min_agreeing),
             Gate("error of the zero point", fit.zp_err, residuals, most=p.max_error, unit="mag"),
+            Gate(
+                "light within 1.5 FWHM beyond the PSF flux", excess, residuals, most=p.max_aperture_excess, unit="mag"
+            ),
             Gate("light lost on the way", lost, Badness.CLOUDS, most=p.max_light_lost, unit="mag"),
             Gate("light gained on the way", gained, Badness.MATCH_FAILED, most=p.max_light_gained, unit="mag"),
             Gate(
@@ -183,6 +218,22 @@ class PhotoCal(Step):
         rows = np.flatnonzero(np.isfinite(distance))
         rows = rows[back[nearest[rows]] == rows]
         return rows, nearest[rows]
+
+
+def _agreeing(fit: ZeroPointFit) -> float:
+    """Part of the stars with flux and magnitude that the fit did not leave out."""
+    return float(fit.used.sum() / np.count_nonzero(np.isfinite(fit.residual)))
+
+
+def _aperture_excess(zero_point: ZeroPoint, psf: PSF) -> float | None:
+    """By how much bright stars are brighter in the first aperture of 1.5 FWHM or more than their PSF flux, mag.
+
+    That flux is of the whole star, so that it is below 0. None where no aperture is between 1.5 and 2 FWHM.
+    """
+    for radius, correction in zip(zero_point.aperture_radii, zero_point.aperture_corrections):
+        if 1.4 * psf.fwhm_pixels <= radius <= 2.1 * psf.fwhm_pixels:
+            return float(correction)
+    return None
 
 
 def figures_of(fit: ZeroPointFit) -> dict[str, float]:

@@ -134,6 +134,25 @@ def test_a_zero_point_that_varies_over_the_image_is_measured_and_bad(ccd):
     assert np.ptp(even.at(x, y)) == 0
 
 
+def test_a_psf_that_has_not_all_light_of_the_stars_is_noticed(ccd):
+    table = ccd.new["sources"].table
+    found = photocal(ccd, ccd.catalog(ccd.late.mjd), sources=with_table(ccd, flux_psf=0.85 * table["flux_psf"]))
+    assert found.badness_own == Badness.BIG_RESIDUALS and "within 1.5 FWHM" in found.description
+    good = ccd.new["zero_point"].quality["aperture_excess"]
+    assert -0.12 < good < 0  # of Moffat profiles 6 % of the light is further out
+    assert found.quality["aperture_excess"] == pytest.approx(good - 2.5 * np.log10(0.85), abs=0.01)
+
+
+def test_a_zero_point_that_half_of_the_stars_contradict_is_bad(ccd):
+    table = ccd.new["sources"].table
+    rng = np.random.default_rng(1)
+    wrong = np.where(rng.uniform(size=len(table)) < 0.45, 10 ** rng.uniform(1, 2.5, len(table)), 1)
+    spoiled = {name: table[name] * wrong for name in ("flux_psf", "flux_psf_err")}
+    spoiled["flux_aper"] = table["flux_aper"] * wrong[:, None]
+    found = photocal(ccd, ccd.catalog(ccd.late.mjd), sources=with_table(ccd, **spoiled))
+    assert found.badness_own & Badness.MATCH_FAILED and "part of the stars that agree" in found.description
+
+
 def test_stars_of_unknown_colour_give_a_zero_point_without_colour_term(ccd):
     catalog = ccd.catalog(ccd.late.mjd)
     names = [name for name in catalog.table.dtype.names if name not in ("mag_g", "err_g", "mag_i", "err_i")]
@@ -145,7 +164,10 @@ def test_stars_of_unknown_colour_give_a_zero_point_without_colour_term(ccd):
 def test_stars_that_are_all_saturated_or_masked_are_no_stars(ccd, column):
     with pytest.raises(NotEnoughStars) as caught:
         photocal(ccd, ccd.catalog(ccd.late.mjd), sources=with_table(ccd, **{column: True}))
-    assert caught.value.details == {"found": 0, "needed": 5, "purpose": "zero point"}
+    told = caught.value.details
+    assert (told["found"], told["needed"], told["sources"], told["matched"]) == (0, 5, 0, 0)
+    assert told["catalog_stars"] > 500
+    assert f"0 of {ccd.new['sources'].n_sources} sources are single" in str(caught.value)
 
 
 def test_variable_and_doubled_stars_of_the_catalogue_are_not_used(ccd):
