@@ -12,7 +12,7 @@ from django.views.decorators.http import require_safe
 from processing.errors import StepError
 from processing.gate_figures import gate_rows
 from products.errors import ArchiveError
-from products.models import Image, Report
+from products.models import Image
 from products.rendering import pixel_matrix
 from products.selectors import trace
 from products.selectors.tags import ChosenTag, chosen_tag
@@ -51,7 +51,7 @@ def page(found: Image, tag: ChosenTag) -> dict[str, Any]:
         "image": found,
         "tree": tree,
         "lost": trace.light_lost(tree),
-        "gates": gate_rows(tree, _reports(found)),
+        "gates": gate_rows(tree),
         "badness": [bad_row(name, row) for name, row in chain if int(row.badness)],
         "troubles": [],
     }
@@ -64,13 +64,6 @@ def page(found: Image, tag: ChosenTag) -> dict[str, Any]:
 
 
 CHAIN = ("image", "sources", "psf", "background", "world_coordinates", "zero_point")
-
-
-def _reports(found: Image) -> list[Report]:
-    """Attempts at the image, the newest first."""
-    rows = Report.objects.order_by("-started_at").only("steps", "provenances", "started_at")
-    of_ccd = {"exposure": found.exposure_id, "section": found.section}
-    return list(rows.filter(**of_ccd) if found.exposure_id else rows.filter(image=found))
 
 
 def _stars(tree: trace.Tree) -> dict[str, Any]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from products.models import Report
 from products.selectors.trace import Tree, light_lost
 
-# Step, its limit → words, unit, name in the counts of the report, factor, decimals.
+# Step, its limit → words, unit, name among what the product counts, factor, decimals.
 GATES: dict[tuple[str, str], tuple[str, str, str, float, int]] = {
     ("extraction", "max_seeing"): ("seeing", "″", "seeing_arcsec", 1, 2),
     ("extraction", "max_ellipticity"): ("ellipticity of the stars", "", "ellipticity", 1, 3),
@@ -23,6 +22,7 @@ GATES: dict[tuple[str, str], tuple[str, str, str, float, int]] = {
     ("extraction", "min_empty"): ("part of the image without objects", "", "empty", 1, 3),
     ("astrocal", "max_residual"): ("astrometric residual per axis", "px", "wcs_rms_arcsec", 1, 3),
     ("astrocal", "min_matches"): ("matched stars", "", "wcs_matches", 1, 0),
+    ("astrocal", "max_error"): ("error of the WCS if one star is wrong", "px", "wcs_largest_error_arcsec", 1, 3),
     ("photocal", "max_scatter"): ("scatter of bright stars", "mag", "zp_scatter", 1, 4),
     ("photocal", "max_error"): ("error of the zero point", "mag", "zp_error", 1, 4),
     ("photocal", "min_agreeing"): ("part of the stars that agree", "", "zp_agreeing", 1, 3),
@@ -54,26 +54,25 @@ class GateRow:
         return self.value < self.limit if self.is_least else self.value > self.limit
 
 
-def gate_rows(tree: Tree, reports: Iterable[Report]) -> list[GateRow]:
+def gate_rows(tree: Tree) -> list[GateRow]:
     """Every figure that decides, in the order of the steps that made the image's calibration."""
-    known = list(reports)
     products = {step: found for step, name in _PRODUCTS.items() if (found := getattr(tree, name)) is not None}
-    figures = {step: _figures(tree, step, product, known) for step, product in products.items()}
+    figures = {step: _figures(tree, step, product) for step, product in products.items()}
     rows = []
     for (step, name), (words, unit, key, factor, decimals) in GATES.items():
         if step not in products:
             continue
         limits = products[step].provenance.parameters.get("gates") or {}
         value = figures[step].get(key)
-        if key == "wcs_rms_arcsec":
+        if unit == "px":
             value = value / tree.image.pixel_scale if value is not None and tree.image.pixel_scale else None
         value = None if value is None else factor * value
         rows.append(GateRow(step, words, unit, value, limits.get(name), name.startswith("min_"), decimals))
     return rows
 
 
-def _figures(tree: Tree, step: str, product: Any, reports: list[Report]) -> Mapping[str, Any]:
-    """What the report of the attempt that made a product counted, and what its columns say."""
+def _figures(tree: Tree, step: str, product: Any) -> Mapping[str, Any]:
+    """What a product says of itself."""
     columns = dict(product.counts())
     if step == "extraction":
         columns |= {key: value for row in (tree.psf, tree.background) if row for key, value in row.counts().items()}
@@ -86,10 +85,4 @@ def _figures(tree: Tree, step: str, product: Any, reports: list[Report]) -> Mapp
         columns["zp_error"] = product.zp_error
         if (lost := light_lost(tree)) is not None:
             columns["light_lost"] = lost
-    for report in reports:
-        if report.provenances.get(step) != product.provenance_id:
-            continue
-        made = [entry for entry in report.steps if entry["name"] == step and entry.get("made")]
-        if made:
-            return {**(made[-1].get("counts") or {}), **{key: v for key, v in columns.items() if v is not None}}
     return columns

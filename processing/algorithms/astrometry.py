@@ -67,7 +67,7 @@ class AstrometricSolution:
     warnings: tuple[str, ...]
     kind: str = "polynomial"  # polynomial, radial (its cubic terms), or kept (the header's distortion)
     error_arcsec: float = 0.0  # formal error of the solution per axis, root mean square over the stars
-    largest_error_arcsec: float = 0.0  # the largest on the image, which is in a corner
+    largest_error_arcsec: float = 0.0  # the largest on the image if any one star is a wrong match
     chance: float = 0.0  # matches that lists without anything in common would give
     refraction: float | None = None  # arcsec per mag of colour and tan z, towards the zenith; where it was fitted
     refraction_error: float | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -137,6 +137,18 @@ class Fit:
         design = self.basis.design(uv, self.coefficients[1:3], nothing)
         variance = np.trace(design.variance(self.inverse), axis1=1, axis2=2) / 2
         return self.spread * np.sqrt(np.maximum(variance, 0))
+
+    def error_without_any(self, uv: np.ndarray) -> float:
+        """The largest formal error at uv (n, 2) that any star of weight leaves when it is left out.
+
+        Where it is large one star decides, and nothing shows if it is a wrong one.
+        """
+        weight = self.weight / self.sigma**2
+        largest = 0.0
+        for star in np.flatnonzero(self.weight > 0):
+            inverse = self.design.solve(self.residuals, np.where(np.arange(len(weight)) == star, 0, weight))[0]
+            largest = max(largest, float(replace(self, inverse=inverse).error_at(uv).max()))
+        return largest
 
     def loss(self, spread: float) -> float:
         """χ² of the residuals in units of `spread` times their errors, in which an outlier counts as one at 6σ / √3."""

@@ -29,6 +29,7 @@ _LEAST_COLOR_SPREAD = 0.05  # mag: stars of one colour tell nothing of refractio
 _BEYOND_PARAMETERS, _AT_LEAST, _BLIND, _SURE = 2.3, 7.5, 4.0, 8.0
 _LEAST_COVER = 0.33  # part of columns and of rows between the outermost matches: beyond, distortion is anybody's guess
 _LARGEST_ERROR = 1.0  # px, formal, anywhere on the image
+_MANY = 100  # matches from which no star alone decides a polynomial
 _FEW = 15  # matches of which a polynomial is said to be little redundant
 
 
@@ -204,7 +205,7 @@ class Refinement:
             warnings=tuple(warnings),
             kind=chosen.kind,
             error_arcsec=error,
-            largest_error_arcsec=largest * self.scale,
+            largest_error_arcsec=self._largest_error_without_any(chosen.fitted, detected),
             chance=float(chance),
             refraction=dcr[0],
             refraction_error=dcr[1],
@@ -212,10 +213,18 @@ class Refinement:
 
     def _largest_error(self, fitted: Fit, detected: np.ndarray) -> float:
         """px, the largest formal error on the image: large where matches are in a part of it only."""
+        return float(fitted.error_at(self._everywhere(detected)).max() / self.scale)
+
+    def _largest_error_without_any(self, fitted: Fit, detected: np.ndarray) -> float:
+        """arcsec, the largest error on the image if any one of the stars is a wrong match."""
+        places = self._everywhere(detected)
+        return float(fitted.error_at(places).max()) if len(detected) > _MANY else fitted.error_without_any(places)
+
+    def _everywhere(self, detected: np.ndarray) -> np.ndarray:
+        """A grid of places on the image, (25, 2), as polynomials of these stars have them."""
         ny, nx = self.shape
         x, y = np.meshgrid(np.linspace(0, nx - 1, 5), np.linspace(0, ny - 1, 5))
-        uv = (np.c_[x.ravel(), y.ravel()] - self.centre) / unit_of(self.xy[detected])
-        return float(fitted.error_at(uv).max() / self.scale)
+        return (np.c_[x.ravel(), y.ravel()] - self.centre) / unit_of(self.xy[detected])
 
     def _ensure_trustworthy(self, n: int, chance: float, chosen: _Chosen, found: Vote, is_blind: bool) -> None:
         """NoSolution where as many matches could come about by chance, those that the parameters make fit included."""

@@ -31,6 +31,9 @@ class AstroCalGates(Parameters):
 
     max_residual: float | None = param(0.35, gt=0, unit="px", help="Residual per axis, of the stars.")
     min_matches: int | None = param(8, ge=1, help="Stars that must match.")
+    max_error: float | None = param(
+        0.5, gt=0, unit="px", help="Error of the WCS anywhere on the image if one of the stars is a wrong match."
+    )
 
 
 class AstroCalParameters(Parameters):
@@ -82,10 +85,12 @@ class AstroCal(Step):
         )
         solution.related = {"catalog_excerpts": [row.pk for row in catalog.excerpts]}
         p = self.parameters.gates
-        residual = None if image.pixel_scale is None else solution.rms / image.pixel_scale
+        scale = image.pixel_scale or np.nan
+        residual, error = solution.rms / scale, found.largest_error_arcsec / scale
         gates = [
             Gate("astrometric residual per axis", residual, Badness.BIG_RESIDUALS, most=p.max_residual, unit="px"),
             Gate("matched stars", solution.n_matches, Badness.MATCH_FAILED, least=p.min_matches),
+            Gate("error of the WCS if one star is wrong", error, Badness.MATCH_FAILED, most=p.max_error, unit="px"),
         ]
         self._warnings = [*found.warnings, *self._said_of_scale(found, guess, image.shape), *judge(solution, gates)]
         return solution
@@ -159,7 +164,7 @@ def _cards(found: AstrometricSolution) -> fits.Header:
     header = found.header.copy()
     header["ASTKIND"] = (found.kind, "polynomial, radial or kept (header)")
     header["ASTERR"] = (round(found.error_arcsec, 6), "formal error per axis [arcsec]")
-    header["ASTMAXER"] = (round(found.largest_error_arcsec, 6), "its largest on the image [arcsec]")
+    header["ASTMAXER"] = (round(found.largest_error_arcsec, 6), "largest if one star is wrong [arcsec]")
     header["ASTCHNCE"] = (round(found.chance, 3), "matches expected by chance")
     if found.refraction is not None:
         header["ASTDCR"] = (round(found.refraction, 6), "to zenith, per mag and tan z [arcsec]")
