@@ -98,47 +98,74 @@ def sample_values(plane, step, dx, dy, half, radius, value):
 
 
 @njit(cache=True)
-def accumulate(data, variance, mask, place, radius, slope, flux, norm, value, gx, gy, normal, right):
-    """Normal equations of (flux, dx, dy) within `radius` of a star, into `normal` and `right`; (pixels, χ²).
+def weigh(variance, mask, px, py, reach, weight):
+    """Weights of the pixels of a round stamp: 1 over the mean variance within ±`reach` px; 0 of masked pixels.
 
-    `place` = (px, py, dx, dy). `slope` is the flux where the position is free, 0 where it is held.
+    (px, py) is its middle. A variance that has the noise of its own pixel in it is small where the pixel is faint by
+    chance, and fluxes weighted with it would be too faint by about an electron a pixel.
+    """
+    ny, nx = variance.shape
+    half = weight.shape[0] // 2
+    for j in range(weight.shape[0]):
+        for i in range(weight.shape[0]):
+            r, c = py + j - half, px + i - half
+            weight[j, i] = 0.0
+            if (i - half) ** 2 + (j - half) ** 2 > (half + 1) ** 2:
+                continue
+            if r < 0 or c < 0 or r >= ny or c >= nx or mask[r, c] or variance[r, c] <= 0:
+                continue
+            total, count = 0.0, 0
+            for row in range(max(0, r - reach), min(ny, r + reach + 1)):
+                for column in range(max(0, c - reach), min(nx, c + reach + 1)):
+                    if not mask[row, column] and variance[row, column] > 0:
+                        total += variance[row, column]
+                        count += 1
+            weight[j, i] = count / total
+
+
+@njit(cache=True)
+def accumulate(data, variance, weight, place, radius, slope, flux, norm, value, gx, gy, normal, right):
+    """Normal equations of (flux, dx, dy) within `radius` of a star, into `normal` and `right`.
+
+    `place` = (px, py, dx, dy). `slope` is the flux where the position is free, 0 where it is held. Returns the number
+    of pixels, χ², and the sum of squared weights, profile and noise, which tells the error of the flux.
     """
     px, py, dx, dy = place
-    ny, nx = data.shape
     half = value.shape[0] // 2
     normal[:], right[:] = 0.0, 0.0
-    count, chi2 = 0, 0.0
+    count, chi2, noise2 = 0, 0.0, 0.0
     row = np.empty(3)
     for j in range(2 * half + 1):
         for i in range(2 * half + 1):
-            r, c = py + j - half, px + i - half
-            if r < 0 or c < 0 or r >= ny or c >= nx or mask[r, c] or variance[r, c] <= 0:
-                continue
+            w = weight[j, i]
             ax, ay = i - half - dx, j - half - dy
-            if ax * ax + ay * ay > radius * radius:
+            if w == 0.0 or ax * ax + ay * ay > radius * radius:
                 continue
-            w = 1.0 / variance[r, c]
+            r, c = py + j - half, px + i - half
             row[0], row[1], row[2] = value[j, i] / norm, slope * gx[j, i] / norm, slope * gy[j, i] / norm
             left = data[r, c] - flux * row[0]
             count += 1
-            chi2 += w * left * left
+            chi2 += left * left / variance[r, c]
+            noise2 += (w * row[0]) ** 2 * variance[r, c]
             for a in range(3):
                 right[a] += w * row[a] * left
                 for b in range(3):
                     normal[a, b] += w * row[a] * row[b]
-    return count, chi2
+    return count, chi2, noise2
 
 
 @njit(cache=True)
 def fit(data, variance, mask, planes, step, terms, norms, x, y, setup, found):
     """Fit flux and position of every star by Gauss–Newton; `found` (n, 8): x, y, σx, σy, flux, σ, χ²/dof, flag.
 
-    setup = (radius px, move: 1 or 0, steps, largest displacement px). flag: 1 too few pixels, 2 moved to the limit.
+    setup = (radius px, move: 1 or 0, steps, largest displacement px, reach of the mean of the variance px). flag: 1 too
+    few pixels, 2 moved to the limit.
     """
-    radius, move, steps, limit = setup[0], setup[1] > 0, int(setup[2]), setup[3]
+    radius, move, steps, limit, box = setup[0], setup[1] > 0, int(setup[2]), setup[3], int(setup[4])
     half = int(np.ceil(radius)) + 1
     size = 2 * half + 1
     value, gx, gy = np.zeros((size, size)), np.zeros((size, size)), np.zeros((size, size))
+    weight = np.zeros((size, size))
     reach = step * half + int(np.ceil(step * (limit + 0.5))) + 3  # nodes: the stamp, its displacement, and a spline
     for star in range(x.size):
         plane = combine(planes, terms[star], reach)
@@ -146,13 +173,14 @@ def fit(data, variance, mask, planes, step, terms, norms, x, y, setup, found):
         dx, dy, flux = x[star] - px, y[star] - py, 0.0
         x0, y0 = dx, dy
         normal, right = np.zeros((3, 3)), np.zeros(3)
-        count, chi2, flag = 0, 0.0, 0
+        count, chi2, noise2, flag = 0, 0.0, 0.0, 0
+        weigh(variance, mask, px, py, box, weight)
         for iteration in range(steps + 1):
             sample(plane, step, dx, dy, half, radius, value, gx, gy)
             free = move and iteration > 0
             gains = flux if free else 0.0
-            count, chi2 = accumulate(
-                data, variance, mask, (px, py, dx, dy), radius, gains, flux, norms[star], value, gx, gy, normal, right
+            count, chi2, noise2 = accumulate(
+                data, variance, weight, (px, py, dx, dy), radius, gains, flux, norms[star], value, gx, gy, normal, right
             )
             if count < 4 or normal[0, 0] <= 0:
                 flag = 1
@@ -177,7 +205,7 @@ def fit(data, variance, mask, planes, step, terms, norms, x, y, setup, found):
         if flag == 1:
             found[star, 4], found[star, 7] = 0.0, 1.0
             continue
-        found[star, 5] = 1 / np.sqrt(normal[0, 0])
+        found[star, 5] = np.sqrt(noise2) / normal[0, 0]
         if move and normal[1, 1] > 0 and normal[2, 2] > 0:
             found[star, 2], found[star, 3] = 1 / np.sqrt(normal[1, 1]), 1 / np.sqrt(normal[2, 2])
         found[star, 6] = chi2 / max(count - (3 if move else 1), 1)

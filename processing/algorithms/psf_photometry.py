@@ -41,7 +41,8 @@ def fit_stars(
 
     x, y = np.asarray(x, float), np.asarray(y, float)
     found = np.zeros((len(x), 8))
-    setup = np.array([radius or 1.75 * psf.fwhm, float(fit_positions), 8.0 if fit_positions else 0.0, 1.5])
+    box = max(1, round(psf.fwhm / 2))
+    setup = np.array([radius or 1.75 * psf.fwhm, float(fit_positions), 8.0 if fit_positions else 0.0, 1.5, box])
     terms, norms = psf.terms(x, y), psf.norms(x, y)
     arrays = (
         np.ascontiguousarray(data, np.float32),

@@ -52,6 +52,19 @@ def test_fluxes_and_positions_scatter_as_their_errors_say(model):
     assert found["chi2"].mean() == pytest.approx(1, abs=0.05)
 
 
+def test_a_variance_that_has_the_noise_of_its_pixel_in_it_does_not_make_stars_fainter(model):
+    """As that of an image is: with weights from single pixels these stars would lose 17 and 67 electrons each, of 4,000."""
+    xy, flux = places(), 4000.0
+    light = expose(model, xy, flux)[1] - NOISE**2
+    data = np.random.default_rng(6).poisson(light + NOISE**2).astype(np.float32) - NOISE**2
+    variance = np.maximum(data + NOISE**2, 0.25 * NOISE**2).astype(np.float32)
+    found = fit_stars(data, variance, BLANK, model, *xy.T)
+    error = found["flux_err"].mean() / np.sqrt(len(xy))
+    assert abs(found["flux"].mean() - flux) < 2.5 * error
+    pull = (found["flux"] - flux) / found["flux_err"]
+    assert pull.std() == pytest.approx(1, abs=4 / np.sqrt(2 * len(xy)) + 0.03)
+
+
 def test_fluxes_without_noise_are_exact_at_every_place_in_a_pixel(model):
     xy = places()
     rng, half = np.random.default_rng(1), model.half_size
