@@ -29,8 +29,8 @@ from processing.errors import NotEnoughStars
 _FEWEST = 5
 _START_STARS, _START_WIDTHS, _START_RADIUS = 60, (0.85, 1.0, 1.15), 1.25  # number, of the first guess, FWHM
 _SMALLEST = 12  # px, half of the side of a stamp
-_CAP = 1000.0  # S/N that a star weighs at most
-_WINGS_FROM, _WING_SMOOTHING = 1.5, 0.3  # FWHM
+_DIFFERENCE = 1 / 300  # relative: by so much one star may differ from the PSF whatever its brightness
+_WINGS_FROM, _WING_SMOOTHING, _KNOWN_WINGS = 1.5, 0.3, 3.0  # FWHM
 _OUTLIER = 5.0  # robust σ of what the stars show at a node
 
 
@@ -141,8 +141,7 @@ def _improved(model: PSFModel, cut: StarStamps, found: np.ndarray, used: np.ndar
     residual, weight = _residuals(model, cut, found, used, u)
     x, y = found["x"][used], found["y"][used]
     design = terms(x, y, model.shape, model.order)
-    snr = np.minimum(found["flux"][used] / np.maximum(found["flux_err"][used], 1e-9), _CAP)
-    weight = weight * snr[:, None] ** 2
+    weight = weight / _noise2(model, cut, found, used)
     weight = without_outliers(residual, weight, True, _OUTLIER)
     change = _solve(design, residual, weight)
     weight = without_outliers(residual - design @ change, weight, False, _OUTLIER)
@@ -161,15 +160,29 @@ def _improved(model: PSFModel, cut: StarStamps, found: np.ndarray, used: np.ndar
     return replace(better, planes=(better.planes / better.plane_sums[0]).astype(np.float32))
 
 
+def _noise2(model: PSFModel, cut: StarStamps, found: np.ndarray, used: np.ndarray) -> np.ndarray:
+    """Squared noise (n, nodes) of what each star tells of the PSF: sky and its own photons, in units of its flux.
+
+    In the wings, where the sky is all of it, bright stars tell far more than faint ones.
+    """
+    profile = np.maximum(model.planes[0], 0).ravel()
+    flux = found["flux"][used][:, None]
+    sky = np.median(cut.variance[used], axis=(1, 2))[:, None]
+    return sky / flux**2 + profile / flux + (_DIFFERENCE * profile) ** 2
+
+
 def _own_light(model: PSFModel) -> float:
-    """What a star's wings add to the ring of its sky, per flux: the outer nodes continued as a Moffat."""
+    """What a star's wings add to the ring of its sky, per flux: those at 3 FWHM continued as those of a Moffat profile.
+
+    Further out the light is so faint that what the sky is wrong by would count as light, and make the sky more wrong.
+    """
     u, half = nodes(model.half_size), model.half_size
     radius = np.hypot(u[:, None], u[None, :])
-    outer = (radius > half - MARGIN) & (radius <= half + MARGIN)
+    known = np.abs(radius / model.fwhm - _KNOWN_WINGS) < 0.25
     beyond = np.linspace(half, half + RING, 50)
-    wing = [moffat_profile(r, model.fwhm) for r in (radius[outer], beyond)]
+    wing = [moffat_profile(r, model.fwhm) for r in (radius[known], beyond)]
     share = np.average(wing[1], weights=beyond) / np.mean(wing[0])
-    return max(float(np.mean(model.planes[0][outer])), 0.0) * float(share)
+    return max(float(np.mean(model.planes[0][known])), 0.0) * float(share)
 
 
 def _with_wings(planes: np.ndarray, u: np.ndarray, blend: np.ndarray) -> np.ndarray:
