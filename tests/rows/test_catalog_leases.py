@@ -22,14 +22,9 @@ from tests.rows.sharing import run_beside
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture(scope="module")
-def stars():
-    return stars_around()
-
-
 @pytest.fixture
-def archive(stars):
-    with answering(stars) as found:
+def archive():
+    with answering(stars_around()) as found:
         yield found
 
 
