@@ -53,7 +53,7 @@ class DetectionParameters(Parameters):
         60.0, ge=0, unit="px", help="Least distance of a PSF star from the edge; at most 6 % of the image side."
     )
     star_peak: float = param(0.5, gt=0, le=1, help="Largest part of the full well that a PSF star may fill.")
-    max_stars: int = param(300, ge=1, help="The brightest so many are PSF stars.")
+    max_stars: int = param(400, ge=1, help="The brightest so many are PSF stars.")
 
 
 def moffat_kernel(fwhm: float, beta: float = 3.0, radius: float = 2.0) -> np.ndarray:

@@ -16,12 +16,12 @@ from processing.algorithms.psf_model import (
     PSFModel,
     PSFParameters,
     moffat_model,
-    moffat_profile,
     nodes,
     terms,
 )
 from processing.algorithms.psf_photometry import fit_stars
-from processing.algorithms.psf_stars import RING, StarStamps, cut_stars, without_hidden
+from processing.algorithms.psf_stars import StarStamps, cut_stars, without_hidden
+from processing.algorithms.psf_wings import own_light, wing_share, with_wings
 from processing.algorithms.shapes import FWHM_PER_SIGMA, adaptive_moments
 from processing.algorithms.statistics import mad_std
 from processing.errors import NotEnoughStars
@@ -30,7 +30,7 @@ _FEWEST = 5
 _START_STARS, _START_WIDTHS, _START_RADIUS = 60, (0.85, 1.0, 1.15), 1.25  # number, of the first guess, FWHM
 _SMALLEST = 12  # px, half of the side of a stamp
 _DIFFERENCE = 1 / 300  # relative: by so much one star may differ from the PSF whatever its brightness
-_WINGS_FROM, _WING_SMOOTHING, _KNOWN_WINGS = 1.5, 0.3, 3.0  # FWHM
+_WING_SMOOTHING = 0.3  # FWHM
 _OUTLIER = 5.0  # robust σ of what the stars show at a node
 
 
@@ -71,7 +71,8 @@ def fit_psf(
             cut = without_hidden(wide, light, model.fwhm, p.model_error).within(half + MARGIN + 1)
         if iteration >= 2:
             used = _consistent(cut, model, found, p)
-        model = _improved(model, cut, found, used & (found["flag"] != 1) & (found["flux"] > 0))
+        good = used & (found["flag"] != 1) & (found["flux"] > 0)
+        model = _improved(model, cut, found, good, again=iteration >= p.iterations - 2)
     chi2 = float(np.median(found["chi2"][used])) if used.any() else 0.0
     return PSFModel(
         planes=model.planes, order=order, shape=model.shape, half_size=half,
@@ -133,8 +134,8 @@ def _consistent(cut: StarStamps, model: PSFModel, found: np.ndarray, p: PSFParam
     return chi2 < limit
 
 
-def _improved(model: PSFModel, cut: StarStamps, found: np.ndarray, used: np.ndarray) -> PSFModel:
-    """The model plus the smoothed, robustly averaged residuals of the stars."""
+def _improved(model: PSFModel, cut: StarStamps, found: np.ndarray, used: np.ndarray, *, again: bool) -> PSFModel:
+    """The model plus the smoothed, robustly averaged residuals of the stars, rejected anew if `again`."""
     from processing.algorithms.psf_kernels import without_outliers
 
     u = nodes(model.half_size)
@@ -144,18 +145,20 @@ def _improved(model: PSFModel, cut: StarStamps, found: np.ndarray, used: np.ndar
     weight = weight / _noise2(model, cut, found, used)
     weight = without_outliers(residual, weight, True, _OUTLIER)
     change = _solve(design, residual, weight)
-    weight = without_outliers(residual - design @ change, weight, False, _OUTLIER)
-    change = _solve(design, residual, weight)
+    if again:
+        left = residual - (design @ change).astype(residual.dtype)
+        weight = without_outliers(left, weight, False, _OUTLIER)
+        change = _solve(design, residual, weight)
     flat = _solve(design[:, :1], residual, weight)[0]
     m = len(u)
     planes = change.reshape(-1, m, m)
     for axis in (1, 2):
         planes = savgol_filter(planes, 5, 3, axis=axis, mode="nearest")
-    blend = np.clip((np.hypot(u[:, None], u[None, :]) / model.fwhm - _WINGS_FROM) / 0.75, 0, 1)
-    planes = planes * (1 - blend)
+    wing = wing_share(model)
+    planes = planes * (1 - wing)
     smoothing = _WING_SMOOTHING * model.fwhm * STEP
-    planes[0] += blend * ndimage.gaussian_filter(flat.reshape(m, m), smoothing, mode="nearest")
-    planes = _centred(_with_wings(model.planes + planes, u, blend), u, model.fwhm)
+    planes[0] += wing * ndimage.gaussian_filter(flat.reshape(m, m), smoothing, mode="nearest")
+    planes = _centred(with_wings(model, model.planes + planes), u, model.fwhm)
     better = replace(model, planes=planes.astype(np.float32), n_stars=0, chi2=0.0)
     return replace(better, planes=(better.planes / better.plane_sums[0]).astype(np.float32))
 
@@ -166,38 +169,9 @@ def _noise2(model: PSFModel, cut: StarStamps, found: np.ndarray, used: np.ndarra
     In the wings, where the sky is all of it, bright stars tell far more than faint ones.
     """
     profile = np.maximum(model.planes[0], 0).ravel()
-    flux = found["flux"][used][:, None]
+    flux = found["flux"][used][:, None].astype(np.float32)
     sky = np.median(cut.variance[used], axis=(1, 2))[:, None]
     return sky / flux**2 + profile / flux + (_DIFFERENCE * profile) ** 2
-
-
-def _own_light(model: PSFModel) -> float:
-    """What a star's wings add to the ring of its sky, per flux: those at 3 FWHM continued as those of a Moffat profile.
-
-    Further out the light is so faint that what the sky is wrong by would count as light, and make the sky more wrong.
-    """
-    u, half = nodes(model.half_size), model.half_size
-    radius = np.hypot(u[:, None], u[None, :])
-    known = np.abs(radius / model.fwhm - _KNOWN_WINGS) < 0.25
-    beyond = np.linspace(half, half + RING, 50)
-    wing = [moffat_profile(r, model.fwhm) for r in (radius[known], beyond)]
-    share = np.average(wing[1], weights=beyond) / np.mean(wing[0])
-    return max(float(np.mean(model.planes[0][known])), 0.0) * float(share)
-
-
-def _with_wings(planes: np.ndarray, u: np.ndarray, blend: np.ndarray) -> np.ndarray:
-    """Wings that are as wide as the core: one star is too faint there to tell how they change over the image.
-
-    A profile stretched by s is P(r/s)/s², whose change with ln s is −(2P + r·∇P). The core of a plane tells how much of
-    it, and how much of P itself since the core alone gives the stars their fluxes, is put into its wings.
-    """
-    slope_y, slope_x = np.gradient(planes[0], u[1] - u[0])
-    stretched = -(2 * planes[0] + u[None, :] * slope_x + u[:, None] * slope_y)
-    shapes, core = np.stack([planes[0], stretched]), blend == 0
-    shares = np.linalg.lstsq(shapes[:, core].T, planes[1:, core].T, rcond=None)[0]
-    found = planes.copy()
-    found[1:] = (1 - blend) * planes[1:] + blend * np.tensordot(shares.T, shapes, axes=1)
-    return found
 
 
 def _centred(planes: np.ndarray, u: np.ndarray, fwhm: float) -> np.ndarray:
@@ -219,9 +193,9 @@ def _residuals(
     """Residual (n, nodes) of each star in units of its flux, brought to the nodes, and the weight 0 or 1 of each."""
     chosen, side = np.flatnonzero(used), cut.data.shape[1]
     good, flux = cut.good[chosen], found["flux"][chosen, None, None]
-    left = np.where(good, cut.data[chosen] / flux + _own_light(model) - _modelled(model, cut, found, chosen), 0.0)
+    left = np.where(good, cut.data[chosen] / flux + own_light(model) - _modelled(model, cut, found, chosen), 0.0)
     for axis in (1, 2):
-        left = ndimage.spline_filter1d(left, order=3, axis=axis, mode="nearest")
+        left = ndimage.spline_filter1d(left, order=3, axis=axis, output=np.float32, mode="nearest")
     along_x, along_y = (
         _taps(u + (found[name][chosen] - nearest[chosen])[:, None] + side // 2, side)
         for name, nearest in (("x", cut.px), ("y", cut.py))
@@ -229,7 +203,7 @@ def _residuals(
     residual = along_y @ left @ along_x.transpose(0, 2, 1)
     near_x, near_y = ((np.abs(taps) > 0.05).astype(np.float32) for taps in (along_x, along_y))
     spoiled = near_y @ (~good).astype(np.float32) @ near_x.transpose(0, 2, 1)
-    return residual.reshape(len(chosen), -1), (spoiled < 0.5).reshape(len(chosen), -1).astype(float)
+    return residual.reshape(len(chosen), -1), (spoiled < 0.5).reshape(len(chosen), -1).astype(np.float32)
 
 
 def _light(model: PSFModel, stars: StarStamps, found: np.ndarray) -> np.ndarray:
@@ -252,7 +226,7 @@ def _taps(position: np.ndarray, size: int) -> np.ndarray:
     t = position - base
     u = 1 - t
     values = (u**3 / 6, (4 - 6 * t**2 + 3 * t**3) / 6, (4 - 6 * u**2 + 3 * u**3) / 6, t**3 / 6)
-    matrices = np.zeros((*position.shape, size))
+    matrices = np.zeros((*position.shape, size), np.float32)
     n, m = np.indices(position.shape)
     for shift, value in zip((-1, 0, 1, 2), values):
         matrices[n, m, np.clip(base + shift, 0, size - 1)] += value  # at the edges the last one counts again
@@ -262,9 +236,9 @@ def _taps(position: np.ndarray, size: int) -> np.ndarray:
 def _solve(design: np.ndarray, residual: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Weighted least squares of each node over the stars: (terms, nodes); nodes without information stay 0."""
     count = design.shape[1]
-    products = (design[:, :, None] * design[:, None, :]).reshape(len(design), -1)
-    normal = (weight.T @ products).reshape(-1, count, count)
-    right = (weight * residual).T @ design
+    products = (design[:, :, None] * design[:, None, :]).reshape(len(design), -1).astype(weight.dtype)
+    normal = (weight.T @ products).reshape(-1, count, count).astype(float)
+    right = (weight * residual).T @ design.astype(weight.dtype)
     trace = np.trace(normal, axis1=1, axis2=2)
     normal = normal + (1e-6 * trace / count + 1e-12)[:, None, None] * np.eye(count)
     return np.linalg.solve(normal, right[..., None])[..., 0].T
