@@ -20,6 +20,7 @@ GATES: dict[tuple[str, str], tuple[str, str, str, float, int]] = {
     ("extraction", "max_sky_noise"): ("noise of the sky", "e⁻", "noise", 1, 2),
     ("extraction", "max_noise_excess"): ("noise of the sky over that of its photons", "", "noise_excess", 1, 3),
     ("extraction", "min_empty"): ("part of the image without objects", "", "empty", 1, 3),
+    ("extraction", "max_sky_residual"): ("mean of the empty pixels, ±", "σ", "sky_residual", 1, 4),
     ("astrocal", "max_residual"): ("astrometric residual per axis", "px", "wcs_rms_arcsec", 1, 3),
     ("astrocal", "min_matches"): ("matched stars", "", "wcs_matches", 1, 0),
     ("astrocal", "max_error"): ("error of the WCS if one star is wrong", "px", "wcs_largest_error_arcsec", 1, 3),
@@ -76,6 +77,8 @@ def _figures(tree: Tree, step: str, product: Any) -> Mapping[str, Any]:
     columns = dict(product.counts())
     if step == "extraction":
         columns |= {key: value for row in (tree.psf, tree.background) if row for key, value in row.counts().items()}
+        if (left := columns.get("residual_sigma")) is not None:
+            columns["sky_residual"] = abs(left)
         if tree.psf:
             columns |= {"psf_stars": tree.psf.n_stars, "psf_chi2": tree.psf.chi2}
             columns |= (

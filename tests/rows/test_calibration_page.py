@@ -11,15 +11,20 @@ from django.test import Client
 
 from processing.algorithms.psf_model import moffat_model
 from processing.catalogs.base import star_table
+from processing.extraction_gates import ExtractionGates
+from processing.gate_figures import GATES
 from processing.instruments.demo import Demo
 from processing.pipelines import PhotoCal
 from processing.providers import StarCatalog
 from processing.star_catalogs import keep_excerpt
+from processing.steps.astrocal import AstroCalGates
+from processing.steps.photocal import PhotoCalGates
 from products.models import (
     PSF,
     Background,
     Badness,
     CatalogExcerpt,
+    Provenance,
     ScienceImage,
     SourceList,
     WorldCoordinates,
@@ -119,6 +124,21 @@ def test_gates_stand_beside_their_limits_and_what_fails_says_why(text) -> None:
     assert "clouds" in page and "light lost on the way 4" in page and "is more than 1.5" in page
     assert page.count('class="bad">fails') == 1 and "passes" in page
     assert "clouds" in text("/exposures/field/N1/")  # the page of the image
+
+
+def test_every_limit_of_a_gate_has_its_row() -> None:
+    steps = {"extraction": ExtractionGates, "astrocal": AstroCalGates, "photocal": PhotoCalGates}
+    assert set(GATES) == {(step, name) for step, gates in steps.items() for name in gates.model_fields}
+
+
+def test_a_sky_that_is_too_high_fails_as_one_that_is_too_low_does(text) -> None:
+    _, zero_point = calibrated()
+    sources = zero_point.world_coordinates.sources
+    Provenance.objects.filter(pk=sources.provenance_id).update(parameters={"gates": {"max_sky_residual": 0.2}})
+    for left, fails in ((0.1, 0), (0.3, 1), (-0.3, 1)):
+        Background.objects.update(quality={"residual_sigma": left})
+        page = text("/exposures/field/N1/calibration/")
+        assert page.count('class="bad">fails') == fails, left
 
 
 def test_badness_of_a_gate_goes_on_to_what_is_made_of_it() -> None:
