@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
-from scipy.spatial import cKDTree
 
 from processing.algorithms.asterisms import Vote
 from processing.algorithms.astrometry import AstrometricSolution, AstrometryParameters, PixelStars, SkyStars
 from processing.algorithms.distortion import fit_kept, has_distortion, local_matrix
+from processing.algorithms.pairing import mutual_pairs
 from processing.algorithms.polynomials import LADDER, Basis, Fit, best_of, fit, fit_all
 from processing.algorithms.sip import fit_sip, unit_of
 from processing.algorithms.sky import tangent_plane
@@ -71,7 +71,7 @@ class Refinement:
         uv = here / unit  # what the header knows of distortion is in it
         radius, now, pairs = self._first_radius(len(top)), here, None
         for iteration in range(_ITERATIONS):
-            detected, matched, last = *_pairs(now[top], self.there[best], radius * self.scale), pairs
+            detected, matched, last = *mutual_pairs(now[top], self.there[best], radius * self.scale), pairs
             detected, matched = top[detected], best[matched]
             if len(detected) < self.p.min_matches:
                 raise self._refused(f"{len(detected)} stars match, {self.p.min_matches} needed", found)
@@ -81,7 +81,7 @@ class Refinement:
             radius = self._radius(fitted, len(top))
             if last is not None and iteration >= len(_RISING) and all(map(np.array_equal, last, pairs)):
                 break
-        detected, matched = _pairs(now, self.there, radius * self.scale)
+        detected, matched = mutual_pairs(now, self.there, radius * self.scale)
         if len(detected) < self.p.min_matches:
             raise self._refused(f"{len(detected)} stars match, {self.p.min_matches} needed", found)
         return self._judged(detected, matched, found, radius, self._extra(matched, zenith), is_blind)
@@ -255,16 +255,3 @@ class Refinement:
             detections=len(self.xy),
             catalog_stars=len(self.rows),
         )
-
-
-def _pairs(here: np.ndarray, there: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of both that are each other's nearest within `radius`."""
-    distance, nearest = cKDTree(there).query(here, distance_upper_bound=radius)
-    rows = np.flatnonzero(np.isfinite(distance))
-    if len(rows) == 0:
-        return rows, rows
-    wanted = np.unique(nearest[rows])
-    back = np.full(len(there), -1)
-    back[wanted] = cKDTree(here).query(there[wanted])[1]
-    rows = rows[back[nearest[rows]] == rows]
-    return rows, nearest[rows]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from processing.algorithms.apertures import aperture_corrections
+from processing.algorithms.pairing import mutual_pairs
 from processing.algorithms.psf_model import PSFModel
 from processing.algorithms.zero_point import (
     MeasuredStars,
@@ -208,16 +208,11 @@ class PhotoCal(Step):
         self, table: np.ndarray, stars: np.ndarray, world_coordinates: WorldCoordinates
     ) -> tuple[np.ndarray, np.ndarray]:
         """Rows of sources and of stars that are each other's nearest within the radius."""
-        if len(table) == 0 or len(stars) == 0:
+        if len(table) == 0:
             return np.zeros(0, int), np.zeros(0, int)
         ra, dec = world_coordinates.wcs.all_pix2world(table["x"], table["y"], 0)
-        here, there = unit_vectors(ra, dec), unit_vectors(stars["ra"], stars["dec"])
         reach = np.radians(self.parameters.match_radius / 3600)
-        distance, nearest = cKDTree(there).query(here, distance_upper_bound=reach)
-        _, back = cKDTree(here).query(there)
-        rows = np.flatnonzero(np.isfinite(distance))
-        rows = rows[back[nearest[rows]] == rows]
-        return rows, nearest[rows]
+        return mutual_pairs(unit_vectors(ra, dec), unit_vectors(stars["ra"], stars["dec"]), reach)
 
 
 def _agreeing(fit: ZeroPointFit) -> float:
