@@ -57,6 +57,18 @@ def test_wings_of_a_constant_psf_stay():
     np.testing.assert_array_equal(with_wings(model, planes), planes)
 
 
+def test_a_core_that_few_stars_turned_inside_out_does_not_do_so_to_the_wings():
+    profile = moffat_model(3.0, SHAPE).planes[0]
+    middle = profile.shape[0] // 2
+    along_x = np.gradient(profile, axis=1) * (np.arange(len(profile)) - middle)
+    planes = np.zeros((6, *profile.shape), np.float32)
+    planes[0], planes[3] = profile, 1.3 * (profile + along_x)  # at the edges the width along x would be -0.3
+    model = PSFModel(planes, 2, SHAPE, 12, 3.0, 0, 0.0)
+    found = np.tensordot(terms([0.0, SHAPE[1] - 1], [500, 500], SHAPE, 2), with_wings(model, planes), axes=1)
+    wing = wing_share(model) == 1
+    assert (found[:, wing] > 0).all() and found[:, wing].max() < 3 * profile[wing].max()
+
+
 def test_the_light_in_the_ring_of_the_sky_is_that_of_the_profile():
     model = moffat_model(4.0, SHAPE, half_size=16)
     there = np.linspace(16, 24, 50)
