@@ -13,7 +13,7 @@ _FROM, _WIDTH = 1.5, 0.75  # FWHM: where wings begin, and over how much of the r
 _KNOWN = 3.0  # FWHM
 _PLACES = 4  # a side of the grid over the image
 _STEPS = 2  # of Gauss–Newton
-_MOST = 0.3  # stretch; more is the noise of few stars, and could turn the profile inside out
+_MOST = 0.6  # stretch along any axis; more is the noise of few stars, and could turn the profile inside out
 _MARGIN = 4  # nodes around the core, for its slopes
 
 
@@ -80,7 +80,10 @@ def _stretched(profile: np.ndarray, ways: np.ndarray) -> np.ndarray:
     """(1 + a) P(A⁻¹ r) / |A| of a centred profile (m, m) for each of the ways (n, 4): (n, m, m)."""
     middle, smooth = np.full(2, profile.shape[0] // 2), ndimage.spline_filter(profile, order=3, mode="nearest")
     found = np.empty((len(ways), *profile.shape))
-    for made, brighter, (xx, yy, xy) in zip(found, ways[:, 0], np.clip(ways[:, 1:], -_MOST, _MOST)):
+    _, xx, yy, xy = ways.T
+    largest = np.abs(xx + yy) / 2 + np.hypot((xx - yy) / 2, xy)  # of the eigenvalues of E
+    allowed = _MOST / np.maximum(largest, _MOST)
+    for made, brighter, (xx, yy, xy) in zip(found, ways[:, 0], ways[:, 1:] * allowed[:, None]):
         matrix = np.array([[1 + yy, xy], [xy, 1 + xx]])
         inverse = np.linalg.inv(matrix)
         offset = middle - inverse @ middle
