@@ -53,7 +53,7 @@ def fit_psf(
     half = max(int(np.ceil(p.half_size * sources.fwhm)), _SMALLEST) if sources.fwhm > 0 else 0
     if half == 0:
         raise NotEnoughStars(found=0, needed=1, purpose="PSF")
-    stars = stars[np.argsort(-sources.table["flux"][stars], kind="stable")][: p.max_stars]
+    stars = stars[np.argsort(-sources.table["flux"][stars], kind="stable")]  # `_start` takes the first
     wide = cut_stars(data, variance, mask, sources, stars, half=half, segmentation=segmentation)
     if len(wide.rows) < _FEWEST:
         return _moffat(sources.fwhm, data.shape, half)

@@ -30,7 +30,6 @@ class PSFParameters(Parameters):
     half_size: float = param(4.0, ge=2.5, le=8, unit="FWHM", help="Half of the side of a stamp.")
     iterations: int = param(5, ge=1, le=20, help="Rounds of fitting the stars and stacking their residuals.")
     fit_radius: float = param(1.75, gt=0.5, unit="FWHM", help="Stars are fitted within this radius.")
-    max_stars: int = param(400, ge=5, help="The brightest so many stars are used.")
     stars_for_order_1: int = param(15, ge=3, help="Fewer stars give a constant PSF.")
     stars_for_order_2: int = param(60, ge=6, help="Fewer stars give a linear one.")
     model_error: float = param(0.03, ge=0, le=0.5, help="Relative error of the model when bad stars are sought.")
