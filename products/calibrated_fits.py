@@ -29,8 +29,7 @@ def calibrated_copy(path: Path, zero_point: ZeroPoint) -> io.BytesIO:
                     (card for card in solution.cards if WCS_KEYWORD.match(card.keyword)), strip=False, update=True
                 )
         primary = hdus[0].header
-        primary["MAGZP"] = (zero_point.zp, "AB magnitude of one electron")
-        primary["MAGZPERR"] = (zero_point.zp_error, "its error")
+        primary.update(zero_point.cards())
         primary["CALID"] = (zero_point.provenance_id, "provenance id of WCS and MAGZP")
         hdus[0].add_checksum(when="of this extension")
         hdus.writeto(out)

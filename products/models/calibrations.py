@@ -120,6 +120,15 @@ class ZeroPoint(WithQuality, Product):
         u, v = (np.clip(2 * at / max(size - 1, 1) - 1, -1, 1) for at, size in ((x, nx), (y, ny)))
         return self.zp + np.polynomial.polynomial.polyval2d(u, v, self.surface["coefficients"])
 
+    def cards(self) -> dict[str, tuple[float, str]]:
+        """FITS cards: MAGZP, its error, and where it varies MAGZPij, which times uⁱ vʲ is added at its pixels."""
+        found = {"MAGZP": (self.zp, "AB magnitude of one electron"), "MAGZPERR": (self.zp_error, "its error")}
+        for i, row in enumerate(self.surface.get("coefficients", [])):
+            for j, value in enumerate(row):
+                if value:
+                    found[f"MAGZP{i}{j}"] = (value, f"+ this u^{i} v^{j}; u, v: -1 to 1 along x, y")
+        return found
+
     def magnitude(self, flux: float, flux_error: float, x: float, y: float) -> tuple[float | None, float | None]:
         """AB magnitude of a source at a pixel and its error; (None, None) for a flux that is not positive."""
         if not flux > 0:

@@ -269,10 +269,7 @@ class OnGridOfNew(Image):
         return f"{self.kind}/{int(self.mjd)}/{new.exposure.name}_{self.section}_{self.kind}"
 
     def file_cards(self) -> dict[str, tuple[Any, str]]:
-        return {
-            "MAGZP": (self.zero_point.zp, "AB magnitude of one electron"),
-            "MAGZPERR": (self.zero_point.zp_error, "its error"),
-        }
+        return self.zero_point.cards()
 
 
 class WarpedImage(OnGridOfNew):

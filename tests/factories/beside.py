@@ -45,7 +45,7 @@ def fakes(of: CCD, tag: str = "current", n: int = 40, found_above: float = 5.0) 
     rng = np.random.default_rng(5)
     injected["x"], injected["y"] = rng.uniform(5, SHAPE[1] - 6, n), rng.uniform(5, SHAPE[0] - 6, n)
     injected["mag"], injected["host"] = np.linspace(18.4, 22.9, n), -1
-    injected["flux"] = 10 ** (0.4 * (zero_point.zp - injected["mag"]))
+    injected["flux"] = 10 ** (0.4 * (zero_point.at(injected["x"], injected["y"]) - injected["mag"]))
     injecting = provenance("fakeinjection", zero_point.provenance, tag=tag, count=n)
     same = FakeSet.objects.filter(zero_point=zero_point, provenance=injecting).first()
     fake_set = same or saved(

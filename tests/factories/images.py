@@ -154,6 +154,8 @@ def calibrated(image: Any, scene: Sky, tag: str = "current") -> ZeroPoint:
     )
     photocal = provenance("photocal", astrocal, extraction, tag=tag, min_stars=10)
     found = {"zp": 27.31, "zp_error": 0.012, "scatter": 0.021, "n_stars": 22, "limiting_magnitude": 22.4}
+    # It varies over the image, so that whoever takes its mean for that of a place is found out.
+    found["surface"] = {"shape": list(SHAPE), "coefficients": [[0.0, 0.05], [-0.08, 0.0]]}
     return saved(ZeroPoint(world_coordinates=coordinates, catalog="local", provenance=photocal, **found))
 
 

@@ -149,7 +149,7 @@ def test_stamps_of_a_series_share_one_stretch(site: Archive, client: Client) -> 
         content = client.get(f"/stamps/{row.pk}/new.png{query}").content
         return float(np.median(np.asarray(Picture.open(io.BytesIO(content)))))
 
-    zero_point, noise = site.ccd.zero_point.zp, site.ccd.difference.background_noise
+    zero_point, noise = site.ccd.zero_point.at(row.x, row.y), site.ccd.difference.background_noise
     assert sky(f"?noise={noise * 10 ** (0.4 * (23.9 - zero_point))}") == sky("")
     assert sky("?noise=1e5") != sky("") and sky("?noise=nan") == sky("?noise=x") == sky("")
 
@@ -236,7 +236,7 @@ def test_a_light_curve_has_points_limits_units_and_no_nan(site: Archive, get) ->
     points = [row for row in found["rows"] if not row["is_limit"]]
     rows = [site.ccd.measurements[0], site.again.measurements[0]]
     assert [row["measurement"] for row in points] == [str(row.pk) for row in rows]
-    scale = 10 ** (0.4 * (23.9 - site.ccd.zero_point.zp))
+    scale = 10 ** (0.4 * (23.9 - site.ccd.zero_point.at(rows[0].x, rows[0].y)))
     assert points[0]["flux_ujy"] == pytest.approx(rows[0].flux * scale) and found["units"]["flux_ujy"] == "uJy"
     assert found["units"]["mjd"] == "d" and "5σ" in found["descriptions"]["magnitude"]
 

@@ -66,7 +66,8 @@ def test_each_fake_says_why_it_is_missing(analysis):
         else:
             assert fake.expected_snr < 5 and fake.reason.startswith("too faint")
     snr = [fake.expected_snr for fake in fakes if fake.expected_snr]
-    flux = [10 ** (0.4 * (27.31 - fake.magnitude)) for fake in fakes if fake.expected_snr]
+    here = analysis.fake_set.zero_point.at
+    flux = [10 ** (0.4 * (here(fake.x, fake.y) - fake.magnitude)) for fake in fakes if fake.expected_snr]
     np.testing.assert_allclose(snr, np.array(flux) / 70, rtol=0.01)
 
 

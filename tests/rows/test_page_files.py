@@ -63,7 +63,10 @@ def test_the_fits_of_new_has_the_calibration_that_its_file_is_too_old_for(site: 
     WorldCoordinates.objects.filter(pk=zero_point.world_coordinates_id).update(header=factories.cards(solution))
     answer = client.get(f"/files/{image.pk}/?calibrated=1")
     with fits.open(io.BytesIO(b"".join(answer.streaming_content)), checksum=True) as hdus:
-        assert hdus[0].header["MAGZP"] == zero_point.zp and hdus[0].header["CALID"] == zero_point.provenance_id
+        header = hdus[0].header
+        assert header["MAGZP"] == zero_point.zp and header["CALID"] == zero_point.provenance_id
+        corner = header["MAGZP"] + header["MAGZP01"] * -1 + header["MAGZP10"] * 1
+        assert corner == pytest.approx(float(zero_point.at(image.width - 1, 0))) and "MAGZP00" not in header
         for hdu in hdus[1:]:
             assert WCS(hdu.header).wcs.crval == pytest.approx(solution.wcs.crval)
         assert np.array_equal(hdus["SCI"].data, fits.getdata(image.path(), "SCI"))

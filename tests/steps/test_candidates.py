@@ -139,6 +139,16 @@ def test_a_measurement_says_all_that_its_columns_promise(found):
     assert separation(*wcs.all_pix2world(row.x, row.y, 0), row.ra, row.dec) * 3600 < 1e-3
 
 
+def test_a_magnitude_is_that_of_the_zero_point_at_its_place(found):
+    tilted = copy.copy(found["zero_point"])
+    tilted.surface = {"shape": list(found["image"].shape), "coefficients": [[0.0, 0.2], [0.1, 0.0]]}
+    even, uneven = (measure({**found, "zero_point": one}, Measuring()).rows for one in (found["zero_point"], tilted))
+    brighter = [other.magnitude - row.magnitude for row, other in zip(even, uneven)]
+    expected = [float(tilted.at(row.x, row.y)) - tilted.zp for row in even]
+    assert np.ptp(expected) > 0.2
+    np.testing.assert_allclose(brighter, expected, atol=1e-5)
+
+
 def test_the_ring_around_a_measurement_shows_what_the_subtraction_left(found):
     difference, rows = found["difference"], found["measurement_set"].rows
     noise = 1 / np.sqrt(np.median(difference.weight[difference.weight > 0]))

@@ -156,6 +156,21 @@ def test_one_image_alone_is_itself(ccd):
     assert scale == pytest.approx(1, abs=0.05)
 
 
+def test_a_zero_point_that_varies_leaves_no_trace_in_the_coadd(ccd):
+    part = ccd.components.components[0]
+    across = np.float32(10 ** (0.4 * 0.1 * np.linspace(-1, 1, part.image.width)))
+    level = part.background.level
+    tilted = changed(part, data=(part.image.data - level) * across + level, weight=part.image.weight / across**2)
+    zero_point, background = copy.copy(part.zero_point), copy.copy(part.background)
+    zero_point.surface = {"shape": list(part.image.shape), "coefficients": [[0.0], [0.1]]}
+    background.__dict__["_planes"] = {"level": level, "rms": part.background.rms * across}
+    tilted = replace(tilted, zero_point=zero_point, background=background)
+    even, uneven = (Coaddition().run(inputs=CoaddInputs((one,))) for one in (part, tilted))
+    good = (even.weight > 0) & (uneven.weight > 0)
+    assert good.sum() > 0.99 * np.sum(even.weight > 0)
+    assert np.abs((uneven.data - even.data)[good] * np.sqrt(even.weight[good])).max() < 0.1
+
+
 def test_an_image_whose_wcs_points_elsewhere_is_refused_by_name(ccd):
     parts = ccd.components.components
     away = copy.copy(parts[1].world_coordinates)

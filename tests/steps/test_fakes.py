@@ -73,6 +73,14 @@ def test_an_image_without_a_limit_is_refused(ccd):
         FakeInjection().run(image=ccd.new["image"], sources=ccd.new["sources"], zero_point=zero_point)
 
 
+def test_fakes_have_the_flux_of_their_magnitude_where_they_are(ccd):
+    inputs, tilted = {name: ccd.new[name] for name in ("image", "sources")}, copy.copy(ccd.new["zero_point"])
+    tilted.surface = {"shape": list(ccd.new["image"].shape), "coefficients": [[0.0, 0.2], [0.1, 0.0]]}
+    table = FakeInjection(count=40).run(**inputs, zero_point=tilted).table
+    magnitude = tilted.at(table["x"], table["y"]) - 2.5 * np.log10(table["flux"])
+    np.testing.assert_allclose(magnitude, table["mag"], atol=1e-5)
+
+
 def test_another_seed_gives_other_fakes(ccd):
     inputs = {name: ccd.new[name] for name in ("image", "sources", "zero_point")}
     other = FakeInjection(count=40, seed=2).run(**inputs)

@@ -20,25 +20,34 @@ from products.models import CoaddImage
 from products.pixel_flags import PixelFlag
 
 
-def part_of(made_of: ReferenceProducts, columns: slice, zero_point: float = 0.0) -> ReferenceProducts:
-    """The same reference with usable pixels in some columns only, in units `zero_point` mag fainter."""
+def part_of(
+    made_of: ReferenceProducts, columns: slice, zero_point: float = 0.0, slope: float = 0.0
+) -> ReferenceProducts:
+    """The same reference with usable pixels in some columns only, in units `zero_point` mag fainter.
+
+    From the left to the right the units change by another 2 `slope` mag.
+    """
     image, zp = copy.copy(made_of.image), copy.copy(made_of.zero_point)
     image.__dict__["_planes"] = {}
     background = copy.copy(made_of.background)
     background.__dict__["_planes"] = {}
-    scale = np.float32(10 ** (0.4 * zero_point))
+    width = made_of.image.width
+    across = np.linspace(-1, 1, width)
+    scale = np.float32(10 ** (0.4 * (zero_point + slope * across)))
     keep = np.zeros(made_of.image.shape, bool)
     keep[:, columns] = True
     image.data, image.weight = made_of.image.data * scale, np.where(keep, made_of.image.weight, 0) / scale**2
     image.flags = np.where(keep, made_of.image.flags, int(PixelFlag.OUT_OF_BOUNDS)).astype(np.uint16)
     background.level, background.rms = made_of.background.level * scale, made_of.background.rms * scale
-    background.noise = made_of.background.noise * float(scale)
+    background.noise = made_of.background.noise * 10 ** (0.4 * zero_point)
     zp.zp = made_of.zero_point.zp + zero_point
+    if slope:
+        zp.surface = {"shape": list(made_of.image.shape), "coefficients": [[0.0], [slope]]}
     sources = copy.copy(made_of.sources)
     sources.__dict__["_planes"] = {}
     table = made_of.sources.table.copy()
     for name in ("flux_psf", "flux_psf_err"):
-        table[name] *= scale
+        table[name] *= np.interp(table["x"], np.arange(width), scale)
     sources.table = table
     return replace(made_of, image=image, background=background, zero_point=zp, sources=sources)
 
@@ -49,7 +58,7 @@ def halves(ccd) -> ReferenceProducts:
     middle = ccd.made_of.image.width // 2
     left, right = (
         part_of(ccd.made_of, slice(0, middle + 20)),
-        part_of(ccd.made_of, slice(middle - 20, None), zero_point=0.7),
+        part_of(ccd.made_of, slice(middle - 20, None), zero_point=0.7, slope=0.1),
     )
     return replace(left, others=(right,))
 
@@ -68,6 +77,20 @@ def test_two_halves_are_subtracted_as_the_whole(ccd, halves):
     assert shared.score_std == pytest.approx(whole.score_std, abs=0.01)
     assert warped.related == {"components": [halves.zero_point.pk, halves.others[0].zero_point.pk]}
     assert whole.quality["flux_ratio"] == pytest.approx(shared.quality["flux_ratio"], abs=2e-3)
+
+
+def test_a_reference_of_which_the_zero_point_varies_is_subtracted_as_an_even_one(ccd):
+    given = {**ccd.new, "reference": ccd.reference}
+    even, uneven = (
+        Subtraction().run(**given, made_of=one)
+        for one in (ccd.made_of, part_of(ccd.made_of, slice(None), zero_point=-0.3, slope=0.1))
+    )
+    good = (even[0].weight > 0) & (uneven[0].weight > 0)
+    assert good.sum() > 0.99 * np.sum(even[0].weight > 0)
+    off = (uneven[0].data - even[0].data)[good] * np.sqrt(even[0].weight[good])
+    assert np.abs(off).max() < 0.1
+    assert np.std((uneven[1].score - even[1].score)[good]) < 0.02
+    assert uneven[1].quality["flux_ratio"] == pytest.approx(even[1].quality["flux_ratio"], abs=2e-3)
 
 
 def test_one_half_alone_is_too_little(ccd, halves):
