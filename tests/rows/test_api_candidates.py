@@ -53,6 +53,7 @@ def test_a_measurement_says_all_that_the_row_says(site: Archive, get) -> None:
     found = get(f"/measurements/{row.pk}/")
     for name in ("ra", "dec", "x", "y", "flux", "flux_error", "snr", "magnitude", "magnitude_error", "mjd"):
         assert found[name] == pytest.approx(getattr(row, name), rel=1e-12), name
+    assert found["zero_point"] - 2.5 * np.log10(abs(row.flux)) == pytest.approx(row.magnitude, abs=1e-6)
     assert (found["object"], found["exposure"], found["section"]) == (row.object.name, site.name, "N1")
     assert found["score"] == row.scores.get().score == 0.12 and found["threshold"] == 0.5
     assert found["failed_cuts"] == ["negative_flux"] and found["is_bad"]
