@@ -11,13 +11,22 @@ from processing.algorithms.background import object_mask, smooth_level
 from processing.algorithms.inpainting import fill
 from processing.algorithms.masks import bright_haloes, grow
 from processing.algorithms.psf_model import PSFModel
-from processing.algorithms.resampling import MappedPSF, PixelMap, pixel_map, warp, warp_flags, warp_valid, warp_variance
+from processing.algorithms.resampling import (
+    MappedPSF,
+    PixelMap,
+    StampModel,
+    pixel_map,
+    warp,
+    warp_flags,
+    warp_valid,
+    warp_variance,
+)
 from processing.algorithms.subtraction.base import Difference, Epoch, MatchedStars, SubtractionMethod
+from processing.algorithms.variance import total_variance
 from processing.errors import NoOverlap
 from processing.parameters import Parameters, param
 from processing.providers import ReferenceProducts
 from processing.step import Step
-from processing.steps.extraction import total_variance
 from processing.steps.flux_scale import FluxScale
 from processing.steps.reference_mosaic import made_of_all, mosaic
 from products.models import (
@@ -47,6 +56,7 @@ COMMON = (
     "airmass",
 )
 BRIGHT = 5.0  # σ of a pixel of the reference: not sky
+CHANGED = 1.0  # σ of a pixel, of smoothed light that is in one image only: not sky either
 GRID = ("width", "height", "pixel_scale", "radius", "corners", *ScienceImage.POSITION_FIELDS)
 
 
@@ -100,19 +110,20 @@ class Subtraction(Step):
         common = {name: getattr(image, name) for name in (*COMMON, *GRID)}
         parents = {"zero_point": zero_point, "reference": reference, "wcs": world_coordinates.header}
         data, weight, flags = warped
-        warped_image = WarpedImage(data=data, weight=weight, flags=flags, **common, **parents)
+        warped_image = WarpedImage(
+            data=data, weight=weight, flags=flags, tiles=found.tiles.table[["y0", "y1", "x0", "x1"]],
+            psf_stamps=_psf_by_tile(ref.psf, found.tiles.table), **common, **parents,
+        )  # fmt: skip
         flags, mask = self._flags(image, flags, found, new, ref, background)
         difference = DifferenceImage(
             data=found.data,
             weight=np.divide(1, np.maximum(found.variance, 1e-12), out=np.zeros_like(found.variance), where=~mask),
             flags=flags,
             score=found.score,
-            score_plain=found.score_unsystematic,
-            alpha_error=found.alpha_err,
-            motion=found.translient,
-            spike=found.cosmic_ray,
-            psf_stamps=found.psf.stamps,
-            spike_ratios=found.psf.cosmic_ratios,
+            alpha=found.alpha,
+            tiles=found.tiles.table,
+            psf_stamps=found.tiles.psf,
+            hit_stamps=found.tiles.hit,
             score_mean=found.quality["score_mean"],
             score_std=found.quality["score_std"],
             quality={key: float(value) for key, value in found.quality.items()} | {"sky_offset": sky},
@@ -130,9 +141,14 @@ class Subtraction(Step):
         """
         if self.parameters.sky_box is None:
             return new, 0.0
-        bright = grow(ref.data > BRIGHT * ref.noise, 2 * max(new.fwhm, ref.fwhm))
+        broader = max(new.fwhm, ref.fwhm)
         noise = float(np.mean(np.hypot(new.noise, ref.noise)))
-        level = smooth_level(new.data - ref.data, new.mask | ref.mask | bright, self.parameters.sky_box, noise)
+        difference = new.data - ref.data
+        unused = new.mask | ref.mask
+        changed = object_mask(difference, noise, unused, CHANGED, grow=0)
+        changed |= object_mask(-difference, noise, unused, CHANGED, grow=0)
+        unused |= grow(ref.data > BRIGHT * ref.noise, 2 * broader) | grow(changed, broader)
+        level = smooth_level(difference, unused, self.parameters.sky_box, noise)
         return replace(new, data=new.data - level), float(np.median(level[::8, ::8]))
 
     @staticmethod
@@ -242,6 +258,20 @@ def _epoch(signal: np.ndarray, image: ScienceImage, background: Background, mode
         zero_point=zp,
         fwhm=float(model.fwhm),
     )
+
+
+def _psf_by_tile(psf: StampModel, tiles: np.ndarray) -> np.ndarray:
+    """The PSF in the middle of each tile, (n, k, k) float32."""
+    stamps = [psf.stamp((t["x0"] + t["x1"] - 1) / 2, (t["y0"] + t["y1"] - 1) / 2) for t in tiles]
+    half = min(len(stamp) // 2 for stamp in stamps)
+    return np.stack([_middle(stamp, half) for stamp in stamps]).astype(np.float32)
+
+
+def _middle(stamp: np.ndarray, half: int) -> np.ndarray:
+    """The inner (2 half + 1)² pixels of a stamp, sum 1."""
+    trim = len(stamp) // 2 - half
+    inner = stamp[trim : len(stamp) - trim, trim : len(stamp) - trim]
+    return inner / inner.sum()
 
 
 def _with(flags: np.ndarray, flag: PixelFlag, where: np.ndarray) -> np.ndarray:

@@ -120,7 +120,7 @@ def _changes(truth: np.ndarray, camera: Camera, number: int, rng: np.random.Gene
     found["mag"] = rng.uniform(deep - 3.5, deep + 0.8, number)
     found["x"], found["y"] = rng.uniform(0, nx, number), rng.uniform(0, ny, number)
     galaxies = truth[(truth["kind"] == "galaxy") & (truth["mag"] < camera.faintest_galaxy - 0.5)]
-    hosts = rng.choice(galaxies, hosted.stop)
+    hosts = rng.choice(galaxies, hosted.stop, replace=False)
     for axis in "xy":
         found[axis][hosted] = hosts[axis] + rng.normal(0, 0.5 * camera.fwhm, hosted.stop)
     found["flux"] = 10 ** (0.4 * (camera.zero_point - found["mag"]))
@@ -143,9 +143,7 @@ def _flags(full: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return flags
 
 
-def _reference(
-    setup: Setup, camera: Camera, frame: Frame, sky: Sky, rng: np.random.Generator
-) -> CalibrationField:
+def _reference(setup: Setup, camera: Camera, frame: Frame, sky: Sky, rng: np.random.Generator) -> CalibrationField:
     """The mean of `frames` exposures on its own grid: shifted by 30 px, turned by 0.1°, scaled, with its distortion."""
     before: Projection = frame.projection
     projection = replace(

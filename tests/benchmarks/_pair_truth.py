@@ -149,7 +149,10 @@ def planes(pair: PairField, difference: Any) -> dict[str, float]:
     empty = usable & ~changed & ~grow(light > 0.25 * pair.new.noise, 2)
     score = difference.score[empty].astype(float)
     truth = pair.new.truth
-    bright = truth[(truth["kind"] == "star") & (truth["flux"] > 300 * 10 ** (0.4 * (pair.new.camera.zero_point - pair.limit())) / 5)]
+    bright = truth[
+        (truth["kind"] == "star")
+        & (truth["flux"] > 300 * 10 ** (0.4 * (pair.new.camera.zero_point - pair.limit())) / 5)
+    ]
     stars = np.zeros(usable.shape, bool)
     stars[np.rint(bright["y"]).astype(int).clip(0, ny - 1), np.rint(bright["x"]).astype(int).clip(0, nx - 1)] = True
     near = grow(stars, _BRIGHT_STAR) & usable & ~changed

@@ -31,7 +31,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--setup", choices=list(SETUPS), action="append", help="[main]")
     parser.add_argument("--method", action="append", help=f"[{', '.join(METHODS)}]")
-    parser.add_argument("--seed", type=int, action="append", help="Of the simulation; several give several tables [11].")
+    parser.add_argument(
+        "--seed", type=int, action="append", help="Of the simulation; several give several tables [11]."
+    )
     parser.add_argument("--json", metavar="FILE", help="Write the numbers.")
     options = parser.parse_args()
     numbers = {}
