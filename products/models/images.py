@@ -278,9 +278,7 @@ class WarpedImage(OnGridOfNew):
     KIND = Image.Kind.WARPED
     objects = KindManager()
 
-    psf_stamps = Plane(
-        "PSFS", compression="none", help="PSF on this grid of each tile of TILES, (tiles, k, k) float32."
-    )
+    psf_stamps = Plane("PSFS", compression="none", help="PSF on this grid of each tile, (tiles, k, k) float32.")
     tiles = Plane("TILES", table=True, help="One row a tile: its pixels x0 to x1 and y0 to y1, from 0, ends excluded.")
 
     class Meta:

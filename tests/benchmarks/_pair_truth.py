@@ -11,12 +11,14 @@ from scipy.ndimage import maximum_filter
 from scipy.spatial import cKDTree
 
 from processing.algorithms.masks import grow
+from processing.algorithms.simulation_render import background
 from processing.algorithms.statistics import mad_std
 from tests.benchmarks._calibration_truth import half_light
 from tests.benchmarks._pair_fields import PairField
 
 _ALONE = 12.0  # px: changes closer to each other are not asked for
 _BRIGHT_STAR = 6.0  # px around bright stars where the difference is held against its noise
+_BRIGHT_SNR = 300.0
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Found:
     is_bad: np.ndarray  # (n,) bool
     score: np.ndarray  # (n,)
     threshold: float
+    zero_point: Any  # of the new image: fluxes are compared as magnitudes would be
 
 
 @dataclass(frozen=True)
@@ -100,11 +103,11 @@ def expected_snr(pair: PairField, difference: Any) -> tuple[np.ndarray, np.ndarr
     """Total S/N that each change should have at its place, and whether its pixels may be searched."""
     changes, error = pair.changes, difference.alpha_error
     row, column = (np.clip(np.rint(changes[name]).astype(int), 0, size - 1) for name, size in zip("yx", error.shape))
-    snr = np.abs(changes["flux"]) / error[row, column]
-    # The noise of the score has the systematic terms too: what a star of that brightness may change unnoticed.
-    with np.errstate(divide="ignore", invalid="ignore"):
-        known = np.nan_to_num(difference.score[row, column] / difference.score_plain[row, column], nan=1.0)
-    snr *= np.clip(known, 0, 1)
+    good = error[row, column] > 0
+    snr = np.divide(np.abs(changes["flux"]), error[row, column], out=np.zeros(len(changes)), where=good)
+    # The systematic noise of a star is part of what a change of it must exceed.
+    whole, photons = difference.score[row, column], difference.score_plain[row, column]
+    snr *= np.divide(np.abs(whole), np.abs(photons), out=np.ones_like(whole), where=photons != 0)
     ny, nx = error.shape
     inside = (changes["x"] > 20) & (changes["x"] < nx - 21) & (changes["y"] > 20) & (changes["y"] < ny - 21)
     return snr, inside & (difference.weight[row, column] > 0)
@@ -114,59 +117,64 @@ def _fluxes(
     pair: PairField, found: Found, match: Matched, chosen: np.ndarray, expected: np.ndarray
 ) -> dict[str, float]:
     rows, changes = match.which[chosen], pair.changes[chosen]
-    flux, error = found.peaks["flux"][rows], found.peaks["flux_err"][rows]
+    peaks, strong = found.peaks[rows], expected[chosen] > 20
+    known = found.zero_point.at(peaks["x"], peaks["y"])
+    unit = 10 ** (0.4 * (pair.new.camera.zero_point - known))
+    flux, error = peaks["flux"] * unit, peaks["flux_err"] * unit
     pull = (flux - changes["flux"]) / error
-    stars = np.isfinite(changes["star_mag"])
-    bright = (pair.changes["mag"][chosen] < pair.limit() - 1.64) & ~stars
+    of_star = np.isfinite(changes["star_mag"])
+    bright = (changes["mag"] < pair.limit() - 1.64) & ~of_star
+    away = np.hypot(*(peaks[name] - changes[name] for name in "xy"))
     return {
         "flux bias of transients 1.64 mag above the limit, %": 100
         * float(np.median(flux[bright] / changes["flux"][bright]) - 1),
         "pull of fluxes: mean": float(np.mean(np.clip(pull, -5, 5))),
-        "pull of fluxes: standard deviation": float(mad_std(pull)),
+        "pull of fluxes: standard deviation": float(np.std(np.clip(pull, -5, 5))),
         "pull of fluxes: farther than 5": int((np.abs(pull) > 5).sum()),
-        "position error of S/N > 20, px": float(
-            np.median(
-                np.hypot(
-                    found.peaks["x"][rows][expected[chosen] > 20] - changes["x"][expected[chosen] > 20],
-                    found.peaks["y"][rows][expected[chosen] > 20] - changes["y"][expected[chosen] > 20],
-                )
-            )
-        ),
+        **{
+            f"pull of fluxes of {kind}: mean": float(np.mean(np.clip(pull[changes["kind"] == kind], -5, 5)))
+            for kind in np.unique(changes["kind"])
+        },
+        **{
+            f"pull of fluxes of {kind}: robust σ": float(mad_std(pull[changes["kind"] == kind]))
+            for kind in np.unique(changes["kind"])
+        },
+        "position error of S/N > 20, px": float(np.median(away[strong])),
     }
 
 
 def planes(pair: PairField, difference: Any) -> dict[str, float]:
     """The score where truth is empty, and the difference next to bright stars in units of its noise."""
     usable = difference.weight > 0
-    changed = np.zeros(usable.shape, bool)
-    ny, nx = usable.shape
-    for name in ("x", "y"):
-        assert np.isfinite(pair.changes[name]).all()
-    row, column = (np.clip(np.rint(pair.changes[n]).astype(int), 0, s - 1) for n, s in (("y", ny), ("x", nx)))
-    changed[row, column] = True
-    changed = grow(changed | pair.hidden, 5 * pair.new.camera.fwhm)
-    light = pair.new.expected - np.float32(pair.new.camera.sky) * 0.985
+    limit = pair.limit()
+    changed = _at(pair.changes, usable.shape) | pair.hidden
+    changed = grow(changed, 5 * pair.new.camera.fwhm)
+    light = pair.new.expected - background(pair.new.frame)
     empty = usable & ~changed & ~grow(light > 0.25 * pair.new.noise, 2)
     score = difference.score[empty].astype(float)
     truth = pair.new.truth
-    bright = truth[
-        (truth["kind"] == "star")
-        & (truth["flux"] > 300 * 10 ** (0.4 * (pair.new.camera.zero_point - pair.limit())) / 5)
-    ]
-    stars = np.zeros(usable.shape, bool)
-    stars[np.rint(bright["y"]).astype(int).clip(0, ny - 1), np.rint(bright["x"]).astype(int).clip(0, nx - 1)] = True
-    near = grow(stars, _BRIGHT_STAR) & usable & ~changed
+    bright = truth[(truth["kind"] == "star") & (truth["mag"] < limit - 2.5 * np.log10(_BRIGHT_SNR / 5))]
+    near = grow(_at(bright, usable.shape), _BRIGHT_STAR) & usable & ~changed
     ratio = difference.data[near] * np.sqrt(difference.weight[near])
     plain = difference.score_plain[near]
     return {
         "empty sky: pixels": int(empty.sum()),
         "score on empty sky: mean": float(score.mean()),
         "score on empty sky: standard deviation": float(score.std()),
-        "stars of S/N > 300": len(bright),
+        f"stars of S/N > {_BRIGHT_SNR:.0f}": len(bright),
         "difference within 6 px of them: σ over noise": float(ratio.std()),
         "the same, robust": float(mad_std(ratio)),
         "unsystematic score within 6 px of them: robust σ": float(mad_std(plain)),
     }
+
+
+def _at(places: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """The pixels (ny, nx) bool that hold some of the places."""
+    found = np.zeros(shape, bool)
+    row, column = (np.rint(places[name]).astype(int) for name in "yx")
+    inside = (row >= 0) & (row < shape[0]) & (column >= 0) & (column < shape[1])
+    found[row[inside], column[inside]] = True
+    return found
 
 
 def table(columns: Mapping[str, Mapping[str, float]]) -> str:

@@ -99,7 +99,7 @@ def search(given: dict[str, Any], method: str) -> tuple[Any, dict[str, float]]:
     import numpy as np
 
     score = np.array([row.score for row in scored.rows])
-    return Found(difference, detections.table, np.array(bad, bool), score, scored.threshold), cost
+    return Found(difference, detections.table, np.array(bad, bool), score, scored.threshold, given["zero_point"]), cost
 
 
 class method_timed:

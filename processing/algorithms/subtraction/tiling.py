@@ -36,7 +36,7 @@ class Tiling:
 
     @property
     def border(self) -> int:
-        """Pixels around a tile that its filters reach: what is farther than 1.5 stamps is less than 1e-4 of the noise."""
+        """Pixels around a tile that its filters reach."""
         return -(-3 * self.half // 2)
 
     def cores(self) -> list[tuple[int, int, slice, slice]]:
