@@ -23,12 +23,14 @@ from processing.algorithms.resampling import (
 )
 from processing.algorithms.subtraction.base import Difference, Epoch, MatchedStars, SubtractionMethod
 from processing.algorithms.variance import total_variance
-from processing.errors import NoOverlap
+from processing.errors import NoOverlap, NotEnoughStars
+from processing.gates import judge
 from processing.parameters import Parameters, param
 from processing.providers import ReferenceProducts
 from processing.step import Step
 from processing.steps.flux_scale import FluxScale
 from processing.steps.reference_mosaic import made_of_all, mosaic
+from processing.subtraction_gates import SubtractionGates, excess, gates_of
 from products.models import (
     PSF,
     Background,
@@ -56,12 +58,17 @@ COMMON = (
     "airmass",
 )
 BRIGHT = 5.0  # σ of a pixel of the reference: not sky
+DECISIVE = ("score_std", "score_mean", "score_std_bright")  # figures that are kept of methods that were tried in vain
 CHANGED = 1.0  # σ of a pixel, of smoothed light that is in one image only: not sky either
 GRID = ("width", "height", "pixel_scale", "radius", "corners", *ScienceImage.POSITION_FIELDS)
 
 
 class SubtractionParameters(Parameters):
     method: SubtractionMethod = param("zogy", help="How the two PSFs are matched.")
+    fallbacks: tuple[SubtractionMethod, ...] = param(
+        ("alard_lupton",), help="Methods that are tried in this order where the gates refuse what the first one made."
+    )
+    gates: SubtractionGates = param(SubtractionGates(), help="Limits of a good difference.")
     min_overlap: float = param(0.5, ge=0, le=1, help="Smallest part of the new image with usable reference pixels.")
     saturation_growth: float = param(2.4, ge=0, unit="FWHM", help="Nothing is detected so close to saturated pixels.")
     match_radius: float = param(2.0, gt=0, unit="px", help="Stars of both images are the same within this distance.")
@@ -78,7 +85,7 @@ class Subtraction(Step):
     """Bring the reference to the grid of the new image, subtract it, and compute the detection statistic."""
 
     name = "subtraction"
-    version = (1, 3, 0)
+    version = (1, 4, 0)
     parameters: SubtractionParameters
 
     def run(
@@ -106,7 +113,7 @@ class Subtraction(Step):
         ref = self._reference_epoch(warped, made_of, mapping, scale)
         new, sky = self._same_sky(new, ref)
         stars = self._matched(sources, made_of.sources, world_coordinates, made_of, scale)
-        found = self.parameters.method(new, ref, stars)
+        found, figures, tried = self._best(new, ref, stars)
         common = {name: getattr(image, name) for name in (*COMMON, *GRID)}
         parents = {"zero_point": zero_point, "reference": reference, "wcs": world_coordinates.header}
         data, weight, flags = warped
@@ -126,13 +133,46 @@ class Subtraction(Step):
             hit_stamps=found.tiles.hit,
             score_mean=found.quality["score_mean"],
             score_std=found.quality["score_std"],
-            quality={key: float(value) for key, value in found.quality.items()} | {"sky_offset": sky},
+            quality=figures | {"sky_offset": sky},
             fwhm=psf.fwhm_pixels * (image.pixel_scale or 0),
             background_noise=background.noise,
             **common,
             **parents,
         )
+        self._warnings = tried + judge(difference, gates_of(found.quality, self.parameters.gates))
         return (made_of_all(warped_image, parts) if len(parts) > 1 else warped_image), difference
+
+    def warnings(self) -> list[str]:
+        return self._warnings
+
+    def _best(
+        self, new: Epoch, ref: Epoch, stars: MatchedStars | None
+    ) -> tuple[Difference, dict[str, float | str], list[str]]:
+        """The first difference that passes the gates, or the best of all; its figures, and what was wrong before.
+
+        The figures of what was tried in vain are kept with the name of the method before theirs. Raises what the last
+        method raised where none gave a difference.
+        """
+        best, merit, tried, figures, failure = None, np.inf, [], {}, None
+        for method in (self.parameters.method, *self.parameters.fallbacks):
+            try:
+                found = method(new, ref, stars)
+            except NotEnoughStars as error:
+                failure = error
+                tried.append(f"{method.name}: {error}")
+                continue
+            gates = gates_of(found.quality, self.parameters.gates)
+            if excess(gates) < merit:
+                best, merit, name = found, excess(gates), method.name
+            if merit <= 1:
+                break
+            tried += [f"{method.name}: {gate.reason}" for gate in gates if gate.reason]
+            figures |= {f"{method.name}_{key}": round(float(found.quality[key]), 4) for key in DECISIVE}
+        if best is None:
+            raise failure
+        if tried:
+            tried.append(f"{name} was used")
+        return best, {key: float(value) for key, value in best.quality.items()} | figures | {"method": name}, tried
 
     def _same_sky(self, new: Epoch, ref: Epoch) -> tuple[Epoch, float]:
         """The new image with the sky of the reference, and the median of what was taken away, electrons.
