@@ -70,7 +70,9 @@ class SubtractionParameters(Parameters):
     )
     gates: SubtractionGates = param(SubtractionGates(), help="Limits of a good difference.")
     min_overlap: float = param(0.5, ge=0, le=1, help="Smallest part of the new image with usable reference pixels.")
-    saturation_growth: float = param(2.4, ge=0, unit="FWHM", help="Nothing is detected so close to saturated pixels.")
+    saturation_growth: float = param(
+        2.4, ge=0, unit="FWHM", help="Nothing is detected so close to saturated pixels, in FWHM of the broader image."
+    )
     match_radius: float = param(2.0, gt=0, unit="px", help="Stars of both images are the same within this distance.")
     halo_threshold: float = param(
         0.6, gt=0, unit="sigma", help="Smoothed light, in pixel noise, down to which haloes and spikes are followed."
@@ -275,7 +277,7 @@ class Subtraction(Step):
         flags = image.flags | warped_flags
         full = int(PixelFlag.SATURATED | PixelFlag.BLEED)
         saturated = (flags & full) != 0
-        mask = found.mask | grow(saturated, self.parameters.saturation_growth * new.fwhm)
+        mask = found.mask | grow(saturated, self.parameters.saturation_growth * max(new.fwhm, ref.fwhm))
         halo = self._haloes(new, background.rms, (image.flags & full) != 0)
         halo |= self._haloes(ref, ref.noise, (warped_flags & full) != 0)
         return _with(_with(flags, PixelFlag.BRIGHT_HALO, halo), PixelFlag.ZERO_WEIGHT, mask), mask
