@@ -25,9 +25,9 @@ def total_variance(weight: np.ndarray, rms: np.ndarray) -> np.ndarray:
 
 def _limits(weight: np.ndarray, rms: np.ndarray) -> tuple[np.float32, np.float32]:
     """What the excess over the sky must exceed to be light: that of one pixel, and the mean of a box."""
+    if min(weight.shape) < _BOX:
+        return np.float32(0), np.float32(0)
     views = [sliding_window_view(plane, (_BOX, _BOX))[::_THIN, ::_THIN] for plane in (weight, rms)]
-    if min(weight.shape) < _BOX or not views[0].size:
-        return np.float32(np.inf), np.float32(np.inf)
     boxes, sky = (view.reshape(-1, _BOX**2) for view in views)
     boxes, sky = boxes[(boxes > 0).all(axis=1)], sky[(boxes > 0).all(axis=1)]
     excess = 1 / boxes - sky**2
