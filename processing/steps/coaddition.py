@@ -43,7 +43,7 @@ class Coaddition(Step):
     """Warp calibrated images to one grid and one zero point and combine them, leaving artefacts out."""
 
     name = "coaddition"
-    version = (1, 3, 0)
+    version = (1, 4, 0)
     parameters: CoadditionParameters
 
     def run(self, inputs: CoaddInputs) -> CoaddImage:

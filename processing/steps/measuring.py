@@ -54,7 +54,7 @@ class Measuring(Step):
     """Measure each detection on the difference image and hold it against the cuts."""
 
     name = "measuring"
-    version = (1, 3, 0)
+    version = (1, 4, 0)
     parameters: MeasuringParameters
 
     def run(
