@@ -19,6 +19,7 @@ class PixelFlag(enum.IntFlag):
     CROSSTALK = 1 << 8
     TRAIL = 1 << 9
     INTERPOLATED = 1 << 10
+    UNSUPPORTED = 1 << 11
     UNUSABLE = BAD | ZERO_WEIGHT | SATURATED | OUT_OF_BOUNDS | BLEED | COSMIC_RAY | TRAIL
 
     @property
@@ -39,4 +40,5 @@ DESCRIPTIONS = {
     PixelFlag.CROSSTALK: "May hold a ghost of a bright source in another amplifier.",
     PixelFlag.TRAIL: "In the trail of a satellite or an aeroplane.",
     PixelFlag.INTERPOLATED: "Filled from its neighbours before the image came here.",
+    PixelFlag.UNSUPPORTED: "A second subtraction method does not see what the score of a difference shows here.",
 }

@@ -37,6 +37,7 @@ class ScorePlanes:
     mask: np.ndarray  # bool, where nothing may be detected
     halo: np.ndarray  # bool, haloes and spikes of saturated stars
     tiles: Tiles  # PSF of the difference, and what turns the planes into noise and statistics
+    unsupported: np.ndarray | None = None  # bool, where a second method does not see what the score shows
 
     def flux_error(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Error (n,) of the PSF flux at the pixels (n,) int, electrons: from photon and read noise."""
@@ -60,12 +61,15 @@ def find_peaks(planes: ScorePlanes, fwhm: float, parameters: PeakParameters) -> 
     """Find the maxima of |score| over 3×3 pixels that reach the threshold; strongest first, dtype PEAKS.
 
     They are looked for in the unmasked score and kept where the peak pixel is valid: in a masked score the
-    shoulder of a masked star would be a maximum of its own. `fwhm` in pixels.
+    shoulder of a masked star would be a maximum of its own. The same holds for pixels that are unsupported. `fwhm`
+    in pixels.
     """
     height = np.abs(planes.score)
-    y, x = _maxima(height, 0.75 * parameters.threshold, parameters.edge)
+    y, x = maxima(height, 0.75 * parameters.threshold, parameters.edge)
     negative = planes.score[y, x] < 0
     keep = ~planes.mask[y, x] & (parameters.negative | ~negative)
+    if planes.unsupported is not None:
+        keep &= ~planes.unsupported[y, x]
     y, x, negative = y[keep], x[keep], negative[keep]
     dx, gain_x = _parabola(height[y, x - 1], height[y, x], height[y, x + 1])
     dy, gain_y = _parabola(height[y - 1, x], height[y, x], height[y + 1, x])
@@ -93,8 +97,8 @@ def flux_at(planes: ScorePlanes, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarr
     return flux, planes.flux_error(*centres.T)
 
 
-def _maxima(height: np.ndarray, floor: float, edge: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels (y, x) above `floor` that no neighbour exceeds; of two equal neighbours the first one."""
+def maxima(height: np.ndarray, floor: float, edge: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels (y, x) above `floor`, `edge` px from the edge, that no neighbour exceeds; of two equal ones the first."""
     ny, nx = height.shape
     y, x = np.nonzero(height[edge : ny - edge, edge : nx - edge] > floor)
     y, x = y + edge, x + edge

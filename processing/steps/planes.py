@@ -23,4 +23,5 @@ def score_planes(difference: DifferenceImage) -> ScorePlanes:
         mask=weight <= 0,
         halo=(difference.flags & int(PixelFlag.BRIGHT_HALO)) != 0,
         tiles=Tiles(difference.tiles, difference.psf_stamps, difference.hit_stamps),
+        unsupported=(difference.flags & int(PixelFlag.UNSUPPORTED)) != 0,
     )

@@ -280,6 +280,8 @@ class Subtraction(Step):
         mask = found.mask | grow(saturated, self.parameters.saturation_growth * max(new.fwhm, ref.fwhm))
         halo = self._haloes(new, background.rms, (image.flags & full) != 0)
         halo |= self._haloes(ref, ref.noise, (warped_flags & full) != 0)
+        if found.unsupported is not None:
+            flags = _with(flags, PixelFlag.UNSUPPORTED, found.unsupported)
         return _with(_with(flags, PixelFlag.BRIGHT_HALO, halo), PixelFlag.ZERO_WEIGHT, mask), mask
 
     def _haloes(self, epoch: Epoch, noise: np.ndarray | float, saturated: np.ndarray) -> np.ndarray:

@@ -12,30 +12,34 @@ from scipy.special import erf
 
 from processing.algorithms.peaks import PeakParameters, find_peaks
 from processing.algorithms.subtraction.base import SubtractionMethod
-from tests.algorithms.pairs import MoffatPSF, noise_pair, render
+from tests.algorithms.pairs import MoffatPSF, PairSky, render, simulate_pair
 from tests.algorithms.test_cuts import planes_of
 
 SIZE, STEP, FIELDS, NOISE = 768, 32, 3, 20.0
+METHODS = sorted(SubtractionMethod.members())
 
 
-@pytest.fixture(scope="module", params=[2.0, 4.2], ids="FWHM {} px".format)
+@pytest.fixture(
+    scope="module", params=[(m, f) for f in (2.0, 4.2) for m in METHODS], ids="{0[0]}, FWHM {0[1]} px".format
+)
 def injected(request) -> tuple[np.ndarray, np.ndarray]:
-    """Total S/N of injections on a jittered lattice, and which were found at 5 σ."""
-    fwhm = request.param
+    """Total S/N of injections on a jittered lattice away from stars, and which were found at 5 σ."""
+    method, fwhm = request.param
     psf, rng = MoffatPSF(fwhm), np.random.default_rng(8)
     snr, found = [], []
     for seed in range(FIELDS):
-        pair = noise_pair(SIZE, NOISE, NOISE / 3, seed=seed)
+        sky = PairSky(size=SIZE, stars=60, brightest=1e5, new_fwhm=fwhm, ref_fwhm=0.9 * fwhm, noise=NOISE, frames=9)
+        pair = simulate_pair(replace(sky, flux_ratio=1.0, seed=seed))
         at = np.array([(x, y) for y in range(32, SIZE - 31, STEP) for x in range(32, SIZE - 31, STEP)], float)
         at += rng.uniform(-4, 4, at.shape)
+        at = at[cKDTree(np.c_[pair.stars.x, pair.stars.y]).query(at)[0] > 20]
         wanted = rng.uniform(3, 9, len(at))
         variance = (NOISE**2 + (NOISE / 3) ** 2) / (psf.stamp(0, 0) ** 2).sum()
         flux = wanted * (wanted / 2 + np.sqrt(wanted**2 / 4 + variance))  # the noise of its own light included
-        light = rng.poisson(render(SIZE, psf, at, flux))
-        data = (pair.new.data + light).astype(np.float32)
+        data = pair.new.data + rng.poisson(render(SIZE, psf, at, flux)).astype(np.float32)
         spread = np.maximum(data + NOISE**2, 0.25 * NOISE**2).astype(np.float32)
-        epochs = replace(pair.new, data=data, variance=spread, psf=psf, fwhm=fwhm), replace(pair.reference, psf=psf)
-        difference = SubtractionMethod.member("zogy")()(*epochs, None)
+        new = replace(pair.new, data=data, variance=spread)
+        difference = SubtractionMethod.member(method)()(new, pair.reference, pair.stars)
         peaks = find_peaks(planes_of(difference), fwhm, PeakParameters(negative=False))
         distance, _ = cKDTree(np.c_[peaks["x"], peaks["y"]]).query(at)
         column, row = np.rint(at).astype(int).T

@@ -23,6 +23,7 @@ def planes_of(found: Difference, halo: np.ndarray | None = None) -> ScorePlanes:
     return ScorePlanes(
         score=found.score, alpha=found.alpha, data=found.data, variance=found.variance, mask=found.mask,
         halo=np.zeros(found.mask.shape, bool) if halo is None else halo, tiles=found.tiles,
+        unsupported=found.unsupported,
     )  # fmt: skip
 
 

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from processing.algorithms.masks import grow
+from processing.algorithms.psf_model import moffat_model
 from processing.algorithms.subtraction.base import SubtractionMethod
 from processing.errors import NoOverlap
 from processing.parameters import ConfigurationError
-from processing.pipelines import Subtraction
+from processing.pipelines import Detection, Subtraction
+from products.models import PSF
 from products.pixel_flags import PixelFlag
 from tests.steps.night import NIGHT
 
@@ -137,6 +139,24 @@ def test_without_common_stars_the_zero_points_tell_the_flux_ratio(ccd):
     _, difference = Subtraction(method="zogy").run(**inputs)
     assert difference.quality["ratio_stars"] == 0
     assert difference.quality["flux_ratio_over_zero_points"] == 1
+
+
+def test_peaks_that_the_second_of_two_methods_does_not_see_are_no_detections(ccd):
+    """The PSF of the reference is far too broad: zogy makes peaks of the stars, the fitted kernel does not."""
+    broad = moffat_model(1.5 * ccd.made_of.psf.fwhm_pixels, ccd.made_of.image.shape)
+    psf = PSF(fwhm_pixels=ccd.made_of.psf.fwhm_pixels, planes=broad.planes, model_header=broad.header())
+    inputs = {**ccd.new, "reference": ccd.reference, "made_of": replace(ccd.made_of, psf=psf)}
+    alone, both = (Subtraction(method=name).run(**inputs)[1] for name in ("zogy", "consensus"))
+    world_coordinates = ccd.new["world_coordinates"]
+    found = [Detection().run(image=image, world_coordinates=world_coordinates) for image in (alone, both)]
+    assert np.array_equal(alone.score, both.score)
+    unsupported = (both.flags & int(PixelFlag.UNSUPPORTED)) != 0
+    assert not (alone.flags & int(PixelFlag.UNSUPPORTED)).any()
+    dropped = np.array([unsupported[row["y_peak"], row["x_peak"]] for row in found[0].table])
+    assert dropped.sum() >= 5
+    assert not any(unsupported[row["y_peak"], row["x_peak"]] for row in found[1].table)
+    assert set(found[0].table["x"][~dropped]) <= set(found[1].table["x"])
+    assert both.quality["unsupported_peaks"] >= 5
 
 
 def test_an_unknown_method_is_refused_with_the_known_ones():

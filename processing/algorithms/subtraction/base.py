@@ -23,7 +23,7 @@ from processing.errors import BadInput
 from processing.parameters import param
 from processing.plugins import Plugin
 
-__all__ = ["Difference", "Epoch", "MatchedStars", "SubtractionMethod"]
+__all__ = ["Difference", "Epoch", "MatchedStars", "MatchingMethod", "SubtractionMethod"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ class Difference:
     tiles: Tiles  # its PSF, and what turns these planes into noise and statistics
     flux_ratio: float  # counts in the reference / counts in the new image of a constant source
     quality: dict[str, float]  # named numbers about this subtraction; see `SubtractionMethod`
+    unsupported: np.ndarray | None = None  # bool, True where another method does not see what `score` shows
 
     @property
     def alpha_err(self) -> np.ndarray:
@@ -65,10 +66,19 @@ class SubtractionMethod(Plugin):
 
     `quality` holds `flux_ratio`, `flux_ratio_err`, `flux_ratio_over_zero_points`, `registration_x`, `registration_y`
     (px), `registration_stars`, `ratio_stars`, `score_std` and `score_mean` of empty sky, `score_std_bright` (S_V of
-    pixels above 20 sigma; above 2.5 the PSFs are wrong) and what the method adds. A method implements `match`.
+    pixels above 20 sigma; above 2.5 the PSFs are wrong) and what the method adds.
     """
 
     package: ClassVar[str] = "processing.algorithms.subtraction"
+
+    def __call__(self, new: Epoch, reference: Epoch, stars: MatchedStars | None = None) -> Difference:
+        """Subtract `reference` from `new`. Raises BadInput where shapes differ or nothing usable is common."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how it subtracts")
+
+
+class MatchingMethod(SubtractionMethod):
+    """A method that brings two images together with filters; it implements `match`."""
+
     absorbs_offset: ClassVar[bool] = False  # whether a common shift of all stars is taken out
 
     tile: int = param(256, ge=64, le=4096, unit="px", help="Size of the pieces in which the PSFs count as constant.")

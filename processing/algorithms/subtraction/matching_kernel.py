@@ -5,7 +5,7 @@ Alard & Lupton 1998 (ApJ 503, 325) with the spatial variation of Alard 2000 (A&A
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -135,6 +135,7 @@ class MatchingKernel:
     shape: tuple[int, int]  # (ny, nx) of the image
     stars: int
     chi2: float  # median over the stars, per pixel
+    background: dict[tuple[int, int], float] = field(default_factory=dict)  # coefficients of x^i y^j, by (i, j)
 
     @property
     def total(self) -> float:
@@ -147,7 +148,7 @@ class MatchingKernel:
         return sum(u**i * v**j * plane for (i, j), plane in zip(self.powers, self.planes))
 
     def apply(self, image: np.ndarray, workers: int = 1) -> np.ndarray:
-        """`image` (ny, nx) convolved with the kernel of each pixel, float32."""
+        """`image` (ny, nx) convolved with the kernel of each pixel, with the background added, float32."""
         tiling = Tiling.of(self.shape, 256, -(-self.planes.shape[-1] // 3))  # whose border holds half of the kernel
         transforms = Transforms(tiling, workers)
         spectra = [transforms.spectrum(plane.astype(np.float32)) for plane in self.planes]
@@ -160,6 +161,8 @@ class MatchingKernel:
                 v[rows, None] ** j * u[None, columns] ** i * core.pixels(spectrum * kernel)
                 for (i, j), kernel in zip(self.powers, spectra)
             )
+            for (i, j), level in self.background.items():
+                out[rows, columns] += np.float32(level) * v[rows, None] ** j * u[None, columns] ** i
         return out
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from processing.algorithms.subtraction.base import Epoch, MatchedStars, SubtractionMethod
+from processing.algorithms.subtraction.base import Epoch, MatchedStars, MatchingMethod
 from processing.algorithms.subtraction.score import Filters, Matching, Tile
 from processing.algorithms.subtraction.stars import Comparison
 from processing.algorithms.subtraction.tiling import power
@@ -15,7 +15,7 @@ from processing.algorithms.subtraction.tiling import power
 _VANISHING = 1e-7  # of the largest denominator: below it float32 holds only rounding errors of the PSFs' transforms
 
 
-class Zogy(SubtractionMethod):
+class Zogy(MatchingMethod):
     """The statistically optimal difference for known PSFs and white noise: each image is filtered with the other's PSF.
 
     Its statistic is covered by US patent 10,776,653.
