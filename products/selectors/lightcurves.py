@@ -9,7 +9,7 @@ import numpy as np
 from astropy.table import Table
 
 from products.models import DifferenceImage, Measurement, Object, ProvenanceTag
-from products.rendering import AB_MICROJANSKY
+from products.models.calibrations import AB_MICROJANSKY
 from products.selectors.candidates import Source, difference_of, measured, source, with_score, with_source
 from products.selectors.exposures import images_covering
 from products.selectors.tables import FAILED, SCORE, Column, table_of
