@@ -15,13 +15,15 @@ from processing.progress import Tell
 from processing.steps.forced import ForcedPhotometry, Places
 from products import sky
 from products.errors import ArchiveError
-from products.models import DifferenceImage, ForcedFlux, Object, Provenance
+from products.models import DifferenceImage, ForcedFlux, Object, Provenance, WorldCoordinates, ZeroPoint
 from products.selectors import forced as selector
 from products.selectors.tags import ChosenTag, of_name
 from products.services import forced as service
 from products.services.tagging import refuse_unknown, tag_provenances
 
 RELATED = ("exposure", "zero_point__world_coordinates")
+CLASSES = (DifferenceImage, ZeroPoint, WorldCoordinates)  # what the step takes, and where their provenances stand
+MADE_WITH = ("provenance", "zero_point__provenance", "zero_point__world_coordinates__provenance")
 
 
 @dataclass(frozen=True)
@@ -102,12 +104,14 @@ def _failure(image: DifferenceImage, error: Exception) -> dict[str, str]:
 def provenances_of(images: Iterable[UUID], step: ForcedPhotometry, tag: str) -> dict[str, Provenance]:
     """Provenance of difference images → that of forced photometry on them, kept and put into the tag.
 
-    Each comes from the one provenance of its images and not from all of a tag: what was measured stays what it is when
-    the tag gets other images. TagConflict where the tag holds fluxes that were measured otherwise.
+    Each comes from what its images come from and not from all of a tag: what was measured stays what it is when the tag
+    gets other images. TagConflict where the tag holds fluxes that were measured otherwise.
     """
-    made_of = DifferenceImage.objects.filter(pk__in=list(images)).order_by().values_list("provenance", flat=True)
-    critical = step.parameters.critical()
-    found = {key: provenances.keep_one(step.name, step.version, critical, [key]) for key in set(made_of)}
+    made_of = DifferenceImage.objects.filter(pk__in=list(images)).order_by().values_list(*MADE_WITH).distinct()
+    found = {}
+    for own, *calibration in made_of:
+        roots = {cls: [key] for cls, key in zip(CLASSES, (own, *calibration))}
+        found[own] = provenances.keep([step], roots)[step.name]
     for row in found.values():
         provenances.refuse_bad(row)
     tag_provenances(tag, found.values())
