@@ -73,11 +73,7 @@ def measure(wanted: Wanted, step: ForcedPhotometry, tell: Tell | None = None) ->
 
     NotCovered where there is none.
     """
-    images = selector.usable_images(wanted.tag, wanted.start, wanted.end)
-    found = Found(selector.covering(images, wanted.ra, wanted.dec))
-    if not found.keys:
-        hint = "is the tag the right one?"
-        raise NotCovered(tag=wanted.tag.name, ra=wanted.ra, dec=wanted.dec, between=_between(wanted), hint=hint)
+    found = Found(covering_images(wanted))
     places = Places(np.array([wanted.ra]), np.array([wanted.dec]))
     made_with = provenances_of(found.keys, step, wanted.tag.name)
     rows = ForcedFlux.objects.filter(hpx=sky.hpx(wanted.ra, wanted.dec)[0], image__in=found.keys)
@@ -94,6 +90,15 @@ def measure(wanted: Wanted, step: ForcedPhotometry, tell: Tell | None = None) ->
         tick(str(image))
     found.rows = selector.one_an_image(rows, of_name(wanted.tag.name))
     return found
+
+
+def covering_images(wanted: Wanted) -> list[UUID]:
+    """Ids of the images that cover the position, oldest first; NotCovered where there is none."""
+    images = selector.usable_images(wanted.tag, wanted.start, wanted.end)
+    if keys := selector.covering(images, wanted.ra, wanted.dec):
+        return keys
+    hint = "images that are marked as bad do not count; is the tag the right one?"
+    raise NotCovered(tag=wanted.tag.name, ra=wanted.ra, dec=wanted.dec, between=_between(wanted), hint=hint)
 
 
 def _failure(image: DifferenceImage, error: Exception) -> dict[str, str]:

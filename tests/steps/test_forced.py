@@ -118,7 +118,9 @@ def test_of_a_file_only_the_part_around_the_places_is_read(ccd, tmp_path, monkey
     monkeypatch.setattr(
         astropy_fits.CompImageHDU, "data", property(lambda hdu: pytest.fail("a whole plane was read")), raising=True
     )
-    monkeypatch.setattr(astropy_fits.CompImageHDU, "section", property(lambda hdu: read.append(hdu.name) or section(hdu)))
+    monkeypatch.setattr(
+        astropy_fits.CompImageHDU, "section", property(lambda hdu: read.append(hdu.name) or section(hdu))
+    )
     x, y = np.array([255.4]), np.array([200.7])
     from_file = forced(given, x, y)[0]
     assert sorted(read) == ["ALPHAERR", "FLG", "SCORE", "SCOREV"]
