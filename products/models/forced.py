@@ -74,6 +74,11 @@ class ForcedFlux(Product, SkyPosition):
         return self.flux_error * 10 ** (0.4 * (AB_MICROJANSKY - self.zp))
 
     @property
+    def exposure_name(self) -> str:
+        """Name of the exposure."""
+        return self.image.exposure.name if self.image.exposure else ""
+
+    @property
     def pixel_flags(self) -> PixelFlag:
         """The flags under the core."""
         return PixelFlag(self.flags)

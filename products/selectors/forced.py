@@ -91,8 +91,7 @@ def as_table(rows: Iterable[ForcedFlux]) -> Table:
     """Forced fluxes with units and explanations."""
     found = []
     for row in rows:
-        exposure = row.image.exposure.name if row.image.exposure else ""
-        origin = {"exposure": exposure, "section": row.image.section, "instrument": row.image.instrument}
+        origin = {"exposure": row.exposure_name, "section": row.image.section, "instrument": row.image.instrument}
         made_of = {"image": row.image_id, "provenance": row.provenance_id, "flags": row.pixel_flags.label}
         found.append({name: getattr(row, name) for name in PLAIN} | origin | made_of | {"is_limit": int(row.is_limit)})
     return table_of(COLUMNS, found, ForcedFlux)

@@ -85,7 +85,7 @@ def line_of(row: ForcedFlux) -> str:
     else:
         magnitude = f"{row.magnitude:.2f} ± {row.magnitude_error:.2f}"
     flux = f"{row.flux_ujy:.2f} ± {row.flux_error_ujy:.2f}"
-    where = f"{row.image.exposure.name if row.image.exposure else ''} {row.image.section}"
+    where = f"{row.exposure_name} {row.image.section}"
     bad = f"  ! {row.pixel_flags.label}" if row.is_bad else ""
     return f"{row.mjd:12.5f}  {row.filter:6}  {magnitude:>14}  {flux:>21}  {row.snr:6.1f}  {where}{bad}"
 
