@@ -48,7 +48,7 @@ def samples(site: Archive) -> dict[str, dict[str, Any]]:
     return {
         "exposure": exposure, "ccd": exposure | {"section": "N1"}, "report": exposure | {"section": "N1"},
         "ccd_calibration": exposure | {"section": "N1"}, "image_calibration": {"key": ccd.difference.reference.zero_point.image.pk},
-        "object": thing, "mark_object": thing, "light_curve": thing | {"ending": "csv"}, "labels": {"ending": "csv"},
+        "object": thing, "mark_object": thing, "measure_object": thing, "light_curve": thing | {"ending": "csv"}, "labels": {"ending": "csv"},
         "label": {"key": measurement}, "decided": {"key": measurement}, "stamp": {"key": measurement, "plane": "new"},
         "tag": {"name": "current"}, "api-tag-detail": {"name": "current"}, "provenance": {"key": provenance}, "change_tag": {"key": provenance},
         "product": {"kind": "image", "key": image}, "mark_product": {"kind": "image", "key": image}, "image": {"key": image}, "fits": {"key": image},
