@@ -10,8 +10,11 @@ from uuid import UUID
 import numpy as np
 
 from processing import provenances
+from processing.datastore import DataStore
 from processing.errors import NotCovered, StepError
+from processing.pipeline import Pipeline
 from processing.progress import Tell
+from processing.reporting import Reporter
 from processing.steps.forced import ForcedPhotometry, Places
 from products import sky
 from products.errors import ArchiveError
@@ -119,7 +122,8 @@ def provenances_of(images: Iterable[UUID], step: ForcedPhotometry, tag: str) -> 
         found[own] = provenances.keep([step], roots)[step.name]
     for row in found.values():
         provenances.refuse_bad(row)
-    tag_provenances(tag, found.values())
+    if tag:
+        tag_provenances(tag, found.values())
     return found
 
 
@@ -134,6 +138,21 @@ def measure_image(image: DifferenceImage, places: Places, step: ForcedPhotometry
     point = image.zero_point
     made = step.run(image=image, world_coordinates=point.world_coordinates, zero_point=point, places=rest)
     return service.keep(made, provenance)
+
+
+def measure_known(pipeline: Pipeline, data: DataStore, report: Reporter) -> None:
+    """Measure the objects that are known in the field of a CCD that was processed, where that is asked for."""
+    step = step_of(pipeline.settings)
+    image = data[DifferenceImage]
+    if not step.parameters.known_objects or image.badness:
+        return
+    with report.step(step.name) as entry:
+        found = selector.places_of(
+            selector.known_objects(image), of_name(pipeline.tag), step.parameters.position_tolerance
+        )
+        places = Places(*np.array(found, float).reshape(-1, 2).T)
+        provenance = provenances_of([image.pk], step, pipeline.tag)[image.provenance_id]
+        entry["counts"] = {"forced": measure_image(image, places, step, provenance) if found else 0}
 
 
 def _between(wanted: Wanted) -> str:

@@ -29,6 +29,9 @@ class ForcedParameters(Parameters):
     edge: float = param(
         1.0, ge=0, unit="FWHM", help="A position this close to the edge of the image cannot be used: light is missing."
     )
+    known_objects: bool = param(
+        False, critical=False, help="Whether objects that are known in its field are measured after each CCD."
+    )
     position_tolerance: float = param(
         0.1, ge=0, unit="arcsec", critical=False,
         help="An object is measured where it was before until its mean position is farther away than this.",

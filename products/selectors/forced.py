@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
+import numpy as np
 from astropy.table import Table
-from django.db.models import Q, QuerySet
+from django.db.models import Max, Q, QuerySet
 
 from products import sky
 from products.models import DifferenceImage, ForcedFlux, ForcedRequest, Object, ObjectPosition, Provenance
@@ -30,16 +31,36 @@ def covering(rows: QuerySet[DifferenceImage], ra: float, dec: float) -> list[UUI
 
 
 def place_of(thing: Object, tag: ChosenTag, tolerance_arcsec: float) -> tuple[float, float]:
-    """Where an object is measured: at its mean position under the tag, or where it was before if that is near enough.
+    """Where an object is measured, see `places_of`."""
+    return places_of([thing], tag, tolerance_arcsec)[0]
+
+
+def places_of(things: Sequence[Object], tag: ChosenTag, tolerance_arcsec: float) -> list[tuple[float, float]]:
+    """(ra, dec) at which each object is measured: its mean position under the tag, or where it was before if that is
+    near enough.
 
     So a light curve is of one place, until later detections tell that it was not the right one.
     """
-    means = tag.narrow(ObjectPosition.objects.filter(object=thing))
-    best = means.order_by("-n_measurements", "-created_at").values_list("ra", "dec").first() or (thing.ra, thing.dec)
-    before = tag.narrow(at_places_of(thing)).order_by("-created_at").values_list("ra", "dec").first()
-    if before and float(sky.separation(*before, *best)) * 3600 <= tolerance_arcsec:
-        return before
-    return best
+    means = ObjectPosition.objects.filter(object__in=things)
+    whose = {thing.hpx: thing.pk for thing in things} | dict(means.order_by().values_list("hpx", "object"))
+    best = {thing.pk: (thing.ra, thing.dec) for thing in things}
+    for key, *place in tag.narrow(means).order_by("n_measurements", "created_at").values_list("object", "ra", "dec"):
+        best[key] = tuple(place)
+    before = tag.narrow(ForcedFlux.objects.filter(hpx__in=whose)).order_by().values("hpx")
+    before = before.annotate(latest=Max("created_at"), at_ra=Max("ra"), at_dec=Max("dec")).order_by("latest")
+    for row in before:
+        place, key = (row["at_ra"], row["at_dec"]), whose[row["hpx"]]
+        if float(sky.separation(*place, *best[key])) * 3600 <= tolerance_arcsec:
+            best[key] = place
+    return [best[thing.pk] for thing in things]
+
+
+def known_objects(image: DifferenceImage) -> list[Object]:
+    """Objects in the footprint of an image that were kept once, and of which nobody says that nothing is there."""
+    rows = Object.objects.filter(sky.cone(image.ra, image.dec, image.radius), n_measurements__gte=1)
+    rows = list(rows.filter(is_bad=False, is_test=False).order_by("name"))
+    inside = sky.contains(np.array(image.corners), [row.ra for row in rows], [row.dec for row in rows])
+    return [row for row, is_inside in zip(rows, inside) if is_inside]
 
 
 def at_places_of(thing: Object) -> QuerySet[ForcedFlux]:
