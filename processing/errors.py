@@ -73,6 +73,10 @@ class NoReference(StepError):
     message = "no reference for filter {filter} at ra {ra:.4f}, dec {dec:.4f}: {reason}"
 
 
+class NotCovered(StepError):
+    message = "no usable difference image of the tag '{tag}' covers ra {ra:.5f}, dec {dec:.5f}{between}; {hint}"
+
+
 class BadProvenance(StepError):
     """Something was, or would be, made in a way that people marked as bad."""
 

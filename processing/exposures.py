@@ -19,6 +19,7 @@ from processing.choosing import choose
 from processing.datastore import DataStore
 from processing.errors import BadInput, Interrupted, Killed
 from processing.fakes import run_fakes
+from processing.forced import measure_known
 from processing.instruments.base import ExposureFacts, Instrument
 from processing.pipeline import Pipeline
 from processing.provenances import keep_one
@@ -186,6 +187,8 @@ def process_section(
                 entry["counts"]["sent"] = send_batch(batch, pipeline.step("alerting").parameters)
         if settings.fakes and AlertBatch in data:
             run_fakes(pipeline, data, report)
+        if AlertBatch in data:
+            measure_known(pipeline, data, report)
     except BaseException as error:
         report.finish(error)
         reason = expected(error)

@@ -13,6 +13,7 @@ from processing.steps.detection import Detection
 from processing.steps.extraction import Extraction
 from processing.steps.fakeanalysis import FakeAnalyzing
 from processing.steps.fakeinjection import FakeInjection
+from processing.steps.forced import ForcedPhotometry
 from processing.steps.measuring import Measuring
 from processing.steps.photocal import PhotoCal
 from processing.steps.preprocessing import Preprocessing
@@ -45,4 +46,5 @@ CALIBRATION = (
     LinearityMaking,
     CrosstalkMeasuring,
 )
-STEPS = tuple(dict.fromkeys((*CALIBRATION, *SCIENCE, *COADD, *FAKES)))
+FORCED = (ForcedPhotometry,)
+STEPS = tuple(dict.fromkeys((*CALIBRATION, *SCIENCE, *COADD, *FAKES, *FORCED)))

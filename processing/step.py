@@ -44,9 +44,9 @@ class Step:
     @classmethod
     @cache
     def outputs(cls) -> tuple[type, ...]:
-        """The classes of the products, in the order in which they are kept."""
+        """The classes of the products, in the order in which they are kept; a list is of any number of one class."""
         hint = typing.get_type_hints(cls.run)["return"]
-        return typing.get_args(hint) if typing.get_origin(hint) is tuple else (hint,)
+        return typing.get_args(hint) if typing.get_origin(hint) in (tuple, list) else (hint,)
 
     def run(self, **inputs: Any) -> Any:
         """Make the products; no query, no file, no network, no clock."""

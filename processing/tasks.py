@@ -9,9 +9,10 @@ from django_q.tasks import async_task
 
 from processing import config
 from processing.exposures import RunSettings, process_exposure
+from processing.forced_requests import answer
 from processing.sending import send
 from processing.steps.alerting import Alerting
-from products.models import Alert, Exposure, Report
+from products.models import Alert, Exposure, ForcedRequest, Report
 
 
 def enqueue_exposure(exposure: Exposure, settings: RunSettings, *, sections: Sequence[str], numprocs: int) -> str:
@@ -38,6 +39,11 @@ def send_alerts(configuration: Mapping[str, Any] | None = None) -> int:
     found = config.load() if configuration is None else configuration
     step = Alerting(**found.get("alerting", {}))
     return send(Alert.objects.all(), step.parameters.streams)
+
+
+def forced_photometry(request_id: str) -> str:
+    """Measure what a request for forced photometry asks for; its state."""
+    return str(answer(ForcedRequest.objects.get(pk=request_id)).state)
 
 
 def beat() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +118,18 @@ def read_plane(path: Path, name: str) -> np.ndarray:
         if hdu.header.get(INVERTED):
             data = inverse(data)
     return np.ascontiguousarray(data.astype(data.dtype.newbyteorder("="), copy=False))
+
+
+def read_part(path: Path, names: Sequence[str], rows: slice, columns: slice) -> dict[str, np.ndarray]:
+    """A part of several image extensions, by name; of compressed ones only the tiles that it touches are expanded.
+
+    It is what `read_plane` has there. Slices lie within the image and have steps of 1.
+    """
+    with fits.open(path, memmap=False) as file:
+        found = {name: np.asarray(file[name].section[rows, columns]) for name in names}
+        inverted = {name for name in names if file[name].header.get(INVERTED)}
+    parts = {name: inverse(part) if name in inverted else part for name, part in found.items()}
+    return {name: np.ascontiguousarray(part, part.dtype.newbyteorder("=")) for name, part in parts.items()}
 
 
 def native_table(hdu: fits.BinTableHDU) -> np.ndarray:

@@ -18,13 +18,13 @@ from PIL import Image as Picture
 
 from products import storage
 from products.models import Background, Cutouts, Image, Measurement
+from products.models.calibrations import AB_MICROJANSKY
 from products.pixel_flags import DESCRIPTIONS, PixelFlag
 
 STAMP_PLANES = {"new": "NEW", "reference": "REF", "difference": "DIFF"}
 PREVIEW_PLANES = ("data", "weight", "score", "coverage")
 STRETCHES = ("asinh", "linear", "log")
 LARGEST_SIDE = 2048  # pixels of a preview
-AB_MICROJANSKY = 23.9  # AB magnitude of 1 μJy
 WARPED_KINDS = (Image.Kind.WARPED, Image.Kind.DIFFERENCE)
 VERSION = 2  # raise when previews look different
 BLACK, WHITE = -3.0, 90.0  # of new and reference, in σ of the new image's sky

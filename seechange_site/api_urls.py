@@ -11,9 +11,10 @@ from rest_framework.routers import DefaultRouter
 from rest_framework.views import APIView
 
 from conductor.api import urls as conductor
+from processing.api import urls as processing
 from products.api import urls as products
 
-APPS = (products, conductor)
+APPS = (products, processing, conductor)
 
 
 class Nowhere(APIView):

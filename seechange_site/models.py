@@ -24,7 +24,7 @@ class Scope(models.TextChoices):
 
     READ = "read", "read everything that its owner may read"
     CLAIM = "claim", "claim known exposures and say what became of them"
-    INGEST = "ingest", "put in known exposures, watches and labels"
+    INGEST = "ingest", "put in known exposures, watches, labels and requests for forced photometry"
     ADMIN = "admin", "everything that its owner may do"
 
 

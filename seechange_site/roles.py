@@ -32,7 +32,7 @@ class Role:
 WITHOUT = "read the archive, on its pages and with a token in the REST API"  # what every account may
 ROLES = (
     Role("viewer", "read everything: known exposures, workers, watches and the queue too"),
-    Role("scanner", "say what is real and what is bogus"),
+    Role("scanner", "say what is real and what is bogus, ask for forced photometry"),
     Role("operator", "move known exposures, watches and workers, mark products as bad, send alerts again"),
     Role("admin", "choose what provenance tags hold, give accounts, roles and tokens, use the admin"),
 )
@@ -49,7 +49,7 @@ def permissions_of(role: str, app: str) -> set[str]:
             found |= known if role == ADMIN else set()
             continue
         found |= known & {get_permission_codename("view", model._meta)}
-        if level >= NAMES.index("scanner") and model._meta.label == "products.Label":
+        if level >= NAMES.index("scanner") and model._meta.label in ("products.Label", "products.ForcedRequest"):
             found |= known & {get_permission_codename("add", model._meta)}  # one's own; those of others are deleted
         if level >= NAMES.index("operator"):
             found |= known if app == "conductor" else known & {_change_by_operators(model)}

@@ -112,6 +112,7 @@ Q_CLUSTER = {
 
 # REST ---------------------------------------------------------------------------------------------------
 API_RATE = env.text("API_RATE", "1200/min")  # requests of one token, person or address
+API_FORCED_RATE = env.text("API_FORCED_RATE", "30/min")  # those of them that ask for forced photometry
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "seechange_site.authentication.TokenAuthentication",

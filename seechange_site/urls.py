@@ -7,7 +7,7 @@ from django.templatetags.static import static
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from processing.urls import calibration_patterns
+from processing.urls import archive_patterns
 from seechange_site import accounts, passwords, people, trouble, views
 
 urlpatterns = [
@@ -15,7 +15,7 @@ urlpatterns = [
     path("find/", views.find, name="find"),
     path("preferences/", views.preferences, name="preferences"),
     path("", include("products.urls")),
-    path("", include(calibration_patterns)),
+    path("", include(archive_patterns)),
     path("pipeline/", include("processing.urls")),
     path("conductor/", include("conductor.urls")),
     path("docs/", views.docs, name="docs"),

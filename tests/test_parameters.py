@@ -175,5 +175,7 @@ def test_a_malformed_set_says_what_it_should_look_like(text):
 def test_a_wrong_choice_of_a_plug_in_names_it_and_the_others():
     with pytest.raises(ConfigurationError, match=r"'flor' of SubtractionMethod 'zogy'"):
         Subtraction(method={"name": "zogy", "flor": 1})
-    with pytest.raises(ConfigurationError, match=r"3 is no SubtractionMethod; name one: alard_lupton, consensus, sfft, zogy"):
+    with pytest.raises(
+        ConfigurationError, match=r"3 is no SubtractionMethod; name one: alard_lupton, consensus, sfft, zogy"
+    ):
         Subtraction(method=3)

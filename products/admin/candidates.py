@@ -16,6 +16,8 @@ from products.models import (
     Cutouts,
     DeepScore,
     DeepScoreSet,
+    ForcedFlux,
+    ForcedRequest,
     Label,
     Measurement,
     MeasurementSet,
@@ -89,6 +91,21 @@ class ObjectPositionAdmin(RowAdmin):
 @admin.register(ObjectName)
 class ObjectNameAdmin(RowAdmin):
     list_display = ["year", "used"]
+
+
+@admin.register(ForcedFlux)
+class ForcedFluxAdmin(MarkableAdmin):
+    image_path = "image"
+    list_display = ["short_id", "filter", "mjd", "ra", "dec", "flux", "flux_error", "bad", "of_image", "badness_shown"]
+    list_filter = ["is_bad"]
+
+
+@admin.register(ForcedRequest)
+class ForcedRequestAdmin(RowAdmin):
+    list_display = ["created_at", "object", "ra", "dec", "tag", "state", "n_images", "n_measured", "person", "error"]
+    list_select_related = ["object", "person"]
+    list_filter = ["state", "tag"]
+    search_fields = ["object__name", "person__username"]
 
 
 @admin.register(Label)

@@ -15,6 +15,7 @@ from rest_framework.response import Response
 
 from products import sky
 from products.api.base import ArchiveView, ReadView
+from products.api.forced import FluxTableSerializer
 from products.api.measurements import InTwoSteps, MeasurementSerializer
 from products.api.parameters import ShortPages
 from products.api.rows import RowSerializer
@@ -23,7 +24,7 @@ from products.filters.base import ConeFilter
 from products.filters.measurements import MeasurementFilter
 from products.filters.objects import ObjectFilter
 from products.models import Image, Measurement, Object
-from products.selectors import lightcurves
+from products.selectors import forced, lightcurves
 from products.selectors.candidates import loaded, measured
 from products.selectors.exposures import images_covering
 
@@ -52,13 +53,14 @@ class FoundObjectSerializer(ObjectSerializer):
 
 
 class PointSerializer(serializers.Serializer):
-    """One detection or upper limit."""
+    """One detection, forced flux or upper limit."""
 
     mjd = serializers.FloatField(help_text="Middle of the exposure, UTC.")
     filter = serializers.CharField(help_text="Short name.")
     magnitude = serializers.FloatField(allow_null=True, help_text="AB magnitude of |flux|; of a limit: 5σ.")
     magnitude_error = serializers.FloatField(allow_null=True, help_text="mag.")
     is_limit = serializers.IntegerField(help_text="1: nothing was detected in this image, which covers the object.")
+    is_forced = serializers.IntegerField(help_text="1: forced photometry at the position of the object.")
     flux_ujy = serializers.FloatField(allow_null=True, help_text="Of the difference, μJy; negative for fading.")
     flux_error_ujy = serializers.FloatField(allow_null=True, help_text="μJy.")
     snr = serializers.FloatField(allow_null=True, help_text="Of the detection.")
@@ -76,7 +78,7 @@ class LightCurveSerializer(serializers.Serializer):
     object = serializers.CharField(help_text="Name.")
     units = serializers.DictField(child=serializers.CharField(), help_text="Unit of each column.")
     descriptions = serializers.DictField(child=serializers.CharField(), help_text="Meaning of each column.")
-    rows = PointSerializer(many=True, help_text="Detections and limits in the order of time.")
+    rows = PointSerializer(many=True, help_text="Detections, forced fluxes and limits in the order of time.")
 
 
 class ObjectView(InTwoSteps, ReadView):
@@ -106,11 +108,18 @@ class ObjectView(InTwoSteps, ReadView):
     @extend_schema(responses=LightCurveSerializer, filters=False)
     @action(detail=True, url_path="light-curve", filterset_class=None, pagination_class=None)
     def light_curve(self, request: Request, name: str) -> Response:
-        """Detections, kept and cut, and 5σ limits of the difference images without one."""
+        """Detections, kept and cut, forced fluxes, and 5σ limits of the difference images without a detection."""
         thing = self.get_object()
         return Response(
             {"object": thing.name} | as_json(lightcurves.as_table(lightcurves.light_curve(thing, self.tag)))
         )
+
+    @extend_schema(responses=FluxTableSerializer, filters=False)
+    @action(detail=True, url_path="forced-photometry", filterset_class=None, pagination_class=None)
+    def forced_photometry(self, request: Request, name: str) -> Response:
+        """Forced fluxes of the object under the tag, those with unusable pixels too."""
+        thing = self.get_object()
+        return Response({"object": thing.name} | as_json(forced.as_table(forced.of_object(thing, self.tag))))
 
     @extend_schema(parameters=[NAME], responses=MeasurementSerializer(many=True))
     @action(

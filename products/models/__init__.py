@@ -8,6 +8,7 @@ from products.models.catalogs import CatalogCell, CatalogExcerpt
 from products.models.cutouts import Cutouts
 from products.models.exposures import Exposure
 from products.models.fakes import FakeAnalysis, FakeSet
+from products.models.forced import ForcedFlux, ForcedRequest
 from products.models.images import (
     CoaddImage,
     DifferenceImage,
@@ -54,6 +55,8 @@ __all__ = [
     "Exposure",
     "FakeAnalysis",
     "FakeSet",
+    "ForcedFlux",
+    "ForcedRequest",
     "FringePattern",
     "IlluminationCorrection",
     "Image",

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from products.models.sources import PSF, Background
 
 
+AB_MICROJANSKY = 23.9  # AB magnitude of 1 μJy
+
+
 class WorldCoordinates(WithQuality, Product):
     """The astrometric solution of a source list."""
 

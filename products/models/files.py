@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,14 @@ class FileBacked(models.Model):
         self.filepath = key = self.file_key()  # known before it exists, so that whoever gives up can remove it
         self.sha256, self.filesize = storage.store(key, lambda path: fits.write(path, self.file_header(), hdus))
         self.__dict__["_planes"] |= stored
+
+    def part(self, names: Sequence[str], rows: slice, columns: slice) -> dict[str, np.ndarray]:
+        """A part of image planes by name; of those that are not held only this part is read, and not kept."""
+        held = self.__dict__.get("_planes", {})
+        extensions = {name: plane.extension for name, plane in self.plane_declarations().items() if name in names}
+        missing = [extensions[name] for name in names if name not in held]
+        read = fits.read_part(self.path(), missing, rows, columns) if missing else {}
+        return {name: held[name][rows, columns] if name in held else read[extensions[name]] for name in names}
 
     def free(self) -> None:
         """Let go of the arrays; they load again on the next touch."""

@@ -1,15 +1,18 @@
-"""The light curve of an object: detections, and upper limits of the images in which nothing was detected."""
+"""The light curve of an object: detections, forced fluxes, and upper limits of images in which nothing was detected."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
 
 import numpy as np
 from astropy.table import Table
 
-from products.models import DifferenceImage, Measurement, Object, ProvenanceTag
-from products.rendering import AB_MICROJANSKY
+from products.models import DifferenceImage, ForcedFlux, Measurement, Object, ProvenanceTag
+from products.models.calibrations import AB_MICROJANSKY
+from products.selectors import forced as forced_selector
 from products.selectors.candidates import Source, difference_of, measured, source, with_score, with_source
 from products.selectors.exposures import images_covering
 from products.selectors.tables import FAILED, SCORE, Column, table_of
@@ -38,7 +41,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Limit:
-    """An image that covers the object and in which it was not detected."""
+    """An image that covers the object and in which it was not detected: 5σ there, or of the whole image."""
 
     mjd: float
     filter: str
@@ -46,6 +49,7 @@ class Limit:
     exposure: str
     section: str
     instrument: str
+    is_forced: bool = False  # measured at the place
 
     @property
     def flux(self) -> float:
@@ -55,10 +59,11 @@ class Limit:
 
 @dataclass
 class LightCurve:
-    """Detections and limits in the order of time."""
+    """Detections, limits and forced fluxes, each in the order of time."""
 
     epochs: list[Epoch]
     limits: list[Limit] = field(default_factory=list)
+    forced: list[ForcedFlux] = field(default_factory=list)
 
     @property
     def kept(self) -> list[Epoch]:
@@ -67,8 +72,9 @@ class LightCurve:
 
     @property
     def filters(self) -> list[tuple[str, int]]:
-        """Filters with the number of detections."""
-        return sorted(Counter(epoch.measurement.filter for epoch in self.epochs).items())
+        """Filters with the number of detections; those of forced fluxes too."""
+        counts = Counter(epoch.measurement.filter for epoch in self.epochs)
+        return sorted((dict.fromkeys((row.filter for row in self.forced), 0) | counts).items())
 
     @property
     def brightest(self) -> Epoch | None:
@@ -103,7 +109,10 @@ class LightCurve:
 
 
 def light_curve(thing: Object, tag: ChosenTag) -> LightCurve:
-    """Every measurement of the object under the tag, and limits of the difference images that cover it without one."""
+    """Every measurement and forced flux of the object under the tag, and a limit of each other image that covers it.
+
+    An image in which the object was measured by force has the limit of that place, and none where that is masked.
+    """
     rows = with_score(with_source(measured(tag).filter(object=thing)), tag).order_by("mjd", "pk")
     epochs, seen = [], set()
     for row in rows:
@@ -111,11 +120,24 @@ def light_curve(thing: Object, tag: ChosenTag) -> LightCurve:
         seen.add(difference.pk)
         point = difference.zero_point
         epochs.append(Epoch(row, source(row), float(point.at(row.x, row.y)), point.limiting_magnitude))
-    images = tag.narrow(DifferenceImage.objects.filter(zero_point__limiting_magnitude__isnull=False)).exclude(
-        pk__in=seen
-    )
+    forced = forced_selector.of_object(thing, tag)
+    limits = [_limit_there(row) for row in forced if not row.is_bad and row.is_limit and row.image_id not in seen]
+    limits += _limits_of_images(thing, tag, seen | {row.image_id for row in forced})
+    limits.sort(key=lambda limit: limit.mjd)
+    return LightCurve(epochs, limits, [row for row in forced if not row.is_bad])
+
+
+def _limit_there(row: ForcedFlux) -> Limit:
+    image = row.image
+    exposure = image.exposure.name if image.exposure else ""
+    return Limit(row.mjd, row.filter, row.limiting_magnitude, exposure, image.section, image.instrument, is_forced=True)
+
+
+def _limits_of_images(thing: Object, tag: ChosenTag, known: set[UUID]) -> list[Limit]:
+    """Limits of whole images that cover the object, without those that are `known`."""
+    images = tag.narrow(DifferenceImage.objects.filter(zero_point__limiting_magnitude__isnull=False))
     fields = ("mjd", "mjd_end", "filter", "section", "instrument", "zero_point__limiting_magnitude", "exposure__name")
-    limits = [
+    return [
         Limit(
             mjd=(found["mjd"] + found["mjd_end"]) / 2,
             filter=found["filter"],
@@ -124,9 +146,8 @@ def light_curve(thing: Object, tag: ChosenTag) -> LightCurve:
             section=found["section"],
             instrument=found["instrument"],
         )
-        for found in images_covering(images, thing.ra, thing.dec, *fields)
+        for found in images_covering(images.exclude(pk__in=known), thing.ra, thing.dec, *fields)
     ]
-    return LightCurve(epochs, limits)
 
 
 def other_tags(thing: Object, tag: ChosenTag) -> list[tuple[str, int]]:
@@ -144,6 +165,7 @@ COLUMNS = (
     Column("magnitude", "mag", help="AB magnitude of |flux|; of a limit: 5σ."),
     Column("magnitude_error", "mag"),
     Column("is_limit", kind=int, help="1: nothing was detected in this image, which covers the object."),
+    Column("is_forced", kind=int, help="1: forced photometry at the position of the object."),
     Column("flux_ujy", "uJy", help="Of the difference; negative for fading."),
     Column("flux_error_ujy", "uJy", help="Its error."),
     Column("snr"),
@@ -157,18 +179,41 @@ COLUMNS = (
 
 
 def as_table(curve: LightCurve) -> Table:
-    """Detections, kept and cut, and limits, in the order of time."""
+    """Detections, kept and cut, forced fluxes and limits, in the order of time."""
     rows = []
     for epoch in curve.epochs:
         row = epoch.measurement
         rows.append(
             {name: getattr(row, name) for name in ("mjd", "filter", "magnitude", "magnitude_error", "snr", "score")}
-            | {"is_limit": 0, "flux_ujy": epoch.flux, "flux_error_ujy": epoch.flux_error, "measurement": str(row.pk)}
+            | {
+                "is_limit": 0,
+                "is_forced": 0,
+                "flux_ujy": epoch.flux,
+                "flux_error_ujy": epoch.flux_error,
+                "measurement": str(row.pk),
+            }
             | {"failed_cuts": " ".join(row.failed_cuts), "instrument": epoch.source.exposure.instrument}
             | {"exposure": epoch.source.exposure.name, "ccd": epoch.source.section}
         )
+    empty = dict.fromkeys(column.name for column in COLUMNS)
     for limit in curve.limits:
-        known = {"mjd": limit.mjd, "filter": limit.filter, "magnitude": limit.magnitude, "is_limit": 1}
-        known |= {"exposure": limit.exposure, "ccd": limit.section, "instrument": limit.instrument}
-        rows.append(dict.fromkeys((column.name for column in COLUMNS), None) | known)
+        if not limit.is_forced:
+            known = {"mjd": limit.mjd, "filter": limit.filter, "magnitude": limit.magnitude, "is_limit": 1}
+            known |= {"exposure": limit.exposure, "ccd": limit.section, "instrument": limit.instrument, "is_forced": 0}
+            rows.append(empty | known)
+    rows += [empty | _forced_row(row) for row in curve.forced]
     return table_of(COLUMNS, sorted(rows, key=lambda row: row["mjd"]), Measurement)
+
+
+def _forced_row(row: ForcedFlux) -> dict[str, Any]:
+    """A forced flux in the columns of a light curve; one below 5σ has the limit in place of a magnitude."""
+    found = {name: getattr(row, name) for name in ("mjd", "filter", "flux_ujy", "flux_error_ujy", "snr")}
+    found |= {
+        "is_forced": 1,
+        "exposure": row.exposure_name,
+        "ccd": row.image.section,
+        "instrument": row.image.instrument,
+    }
+    if row.is_limit:
+        return found | {"is_limit": 1, "magnitude": row.limiting_magnitude}
+    return found | {"is_limit": 0, "magnitude": row.magnitude, "magnitude_error": row.magnitude_error}

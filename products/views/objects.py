@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 from products import sky
 from products.filters.objects import ObjectFilter
 from products.models import Alert, DeepScore, Measurement, Object, Report
-from products.selectors import candidates, lightcurves
+from products.selectors import candidates, forced, lightcurves
 from products.selectors.tags import ChosenTag, chosen_tag
 from products.services.marking import mark_object
 from products.views.downloads import table_file
@@ -90,7 +90,7 @@ def with_newest(rows: list[Object], tag: ChosenTag) -> list[Object]:
 
 @require_safe
 def thing(request: HttpRequest, name: str) -> HttpResponse:
-    """One object: facts, light curve, the chosen point, every epoch."""
+    """One object: facts, light curve, the chosen point, every epoch, forced photometry."""
     tag = chosen_tag(request)
     found = object_or_404(name)
     curve = lightcurves.light_curve(found, tag)
@@ -101,6 +101,8 @@ def thing(request: HttpRequest, name: str) -> HttpResponse:
     switches = [(band, n, ",".join(_switched(off, band)), band in off) for band, n in curve.filters]
     if curve.limits:
         switches.append(("limits", len(curve.limits), ",".join(_switched(off, "limits")), "limits" in off))
+    if curve.forced:
+        switches.append(("forced", len(curve.forced), ",".join(_switched(off, "forced")), "forced" in off))
     return render(
         request,
         "products/object.html",
@@ -114,6 +116,8 @@ def thing(request: HttpRequest, name: str) -> HttpResponse:
             "chosen": chosen,
             "origin": origin(chosen, request, tag) if chosen else None,
             "newest_first": list(reversed(curve.epochs)),
+            "forced": list(reversed(curve.forced)),
+            "asked": forced.latest_request(found, tag),
             "stretch": f"?noise={curve.noise:.4g}" if curve.noise else "",
             "strip": curve.epochs[-IN_STRIP:],
             "neighbours": [row for row in Object.objects.near(found.ra, found.dec, NEIGHBOURS) if row != found][:5],

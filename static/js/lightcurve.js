@@ -16,7 +16,8 @@ const colour = name => { probe.style.color = `var(--${name})`; return getCompute
 const letter = band => (BANDS.includes(band[0].toLowerCase()) ? band[0].toLowerCase() : "");
 
 const isOn = row => !off.has(row[1]) && (isFlux || row[2] !== null);
-const shown = () => ({ points: data.points.filter(isOn), limits: off.has("limits") ? [] : data.limits.filter(isOn) });
+// what was measured by force has a flux, however small, and below 5σ no magnitude but a limit
+const shown = () => ({ points: data.points.filter(p => isOn(p) && !(p[8] && off.has("forced"))), limits: off.has("limits") ? [] : data.limits.filter(l => isOn(l) && !(isFlux && l[5])) });
 const value = p => (isFlux ? p[4] : p[2]), error = p => (isFlux ? p[5] : p[3] ?? 0), depth = l => (isFlux ? l[3] : l[2]);
 
 // the marks of the bands, around 0 0 in a box of 12, as in partials/symbols.html
@@ -57,7 +58,7 @@ function paint(u) {
     }
     ctx.save();
     ctx.translate(x, y);
-    const scale = (isChosen ? 13 : 9) / 12 * ratio;
+    const scale = (isChosen ? 13 : p[8] ? 6 : 9) / 12 * ratio;
     ctx.scale(scale, scale);
     if (p[6]) ctx.fillStyle = surface;
     if (isChosen) ctx.strokeStyle = ink;
@@ -65,7 +66,7 @@ function paint(u) {
     ctx.fill(SHAPES[letter(p[1])]); ctx.stroke(SHAPES[letter(p[1])]);
     ctx.restore();
     const words = p[2] === null ? "" : `${p[2].toFixed(2)} ± ${(p[3] ?? 0).toFixed(2)} mag, `;
-    places.push([x / ratio, y / ratio, p[7], `${p[1]} ${words}${p[4].toFixed(2)} ± ${p[5].toFixed(2)} μJy, MJD ${p[0].toFixed(4)}`]);
+    places.push([x / ratio, y / ratio, p[7], `${p[8] ? "forced, " : ""}${p[1]} ${words}${p[4].toFixed(2)} ± ${p[5].toFixed(2)} μJy, MJD ${p[0].toFixed(4)}`]);
   }
   ctx.restore();
 }
@@ -175,3 +176,10 @@ if (box && data && uPlot) {
   new MutationObserver(make).observe(document.documentElement, { attributeFilter: ["data-theme"] });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", make);
 }
+
+// forced photometry that waits: look again until it is done, then show the page as it is now
+if ($("#forced[data-pending]")) setInterval(async () => {
+  if (document.hidden) return;
+  const answer = await fetch(location).catch(() => null);
+  if (answer?.ok && !answer.redirected && !(await answer.text()).includes(" data-pending>")) location.reload();
+}, 5000);

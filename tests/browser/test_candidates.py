@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from products.models import Label, Object
+from processing import tasks
+from products.models import ForcedRequest, Label, Object
 from tests.browser.conftest import Page
 from tests.rows.archive import Archive
 
@@ -102,3 +103,20 @@ def test_somebody_with_the_permission_says_that_nothing_is_there(page: Page, sit
     page.one("#mark .btn.main").click()
     page.until(lambda: "a ghost" in page.one("main").text)
     assert Object.objects.get(name=site.object).is_bad and page.complaints() == []
+
+
+def test_an_object_is_measured_on_all_images_while_its_page_waits(page: Page, site: Archive) -> None:
+    page.log_in("grace", "add_forcedrequest")
+    page.open(f"/objects/{site.object}/")
+    page.click("form[action$='/forced/'] button")
+    page.until(lambda: "in the queue since" in page.one("#forced").text)
+    tasks.forced_photometry(str(ForcedRequest.objects.get().pk))
+    page.until(lambda: "in 2 of 2 images, 2 of them new" in page.one("#forced").text)
+    assert len(page.all("#forced tbody tr")) == 2
+    page.until(lambda: page.one("#zoomable").is_displayed())
+    page.script("scrollTo(0, 0)")
+    page.click("[data-switch=forced]")
+    page.until(lambda: "off=forced" in page.driver.current_url)
+    page.click("[data-y=flux]")
+    page.until(lambda: "y=flux" in page.driver.current_url)
+    assert page.complaints() == []

@@ -1,6 +1,6 @@
 """One valid row in one call; `full_ccd` makes the whole tree of one CCD with real, tiny files."""
 
-from tests.factories.beside import calibrator, fakes, refset
+from tests.factories.beside import calibrator, fakes, forced, refset
 from tests.factories.ccd import CCD, full_ccd, report, sky_object
 from tests.factories.images import (
     SCALE,
@@ -23,6 +23,7 @@ __all__ = [
     "cards",
     "exposure",
     "fakes",
+    "forced",
     "full_ccd",
     "grid",
     "provenance",

@@ -8,7 +8,18 @@ import numpy as np
 
 from processing.algorithms.fakes import FAKES
 from processing.steps.fakeanalysis import RECOVERY
-from products.models import CalibratorFile, Exposure, FakeAnalysis, FakeSet, MasterBias, Reference, RefSet, ScienceImage
+from products.models import (
+    CalibratorFile,
+    Exposure,
+    FakeAnalysis,
+    FakeSet,
+    ForcedFlux,
+    ForcedRequest,
+    MasterBias,
+    Reference,
+    RefSet,
+    ScienceImage,
+)
 from tests.factories.ccd import CCD
 from tests.factories.images import exposure, provenance, saved
 from tests.skies_tiny import SHAPE
@@ -69,3 +80,17 @@ def fakes(of: CCD, tag: str = "current", n: int = 40, found_above: float = 5.0) 
             n_kept=int(table["is_kept"].sum()), provenance=analyzing,
         )
     )  # fmt: skip
+
+
+def forced(of: CCD, tag: str = "current") -> ForcedFlux:
+    """The forced flux of the first object of a CCD, below 5σ, and the request that it answers."""
+    image, one = of.difference, of.measurements[0]
+    row = ForcedFlux(
+        image=image, mjd=image.mjd_middle, filter=image.filter, x=one.x, y=one.y, flux=130.0, flux_error=70.0,
+        zp=of.zero_point.zp, magnitude=22.1, magnitude_error=0.6,
+        provenance=provenance("forced_photometry", image.provenance, tag=tag, core=0.5),
+    )  # fmt: skip
+    place = {name: getattr(one.object, name) for name in one.object.POSITION_FIELDS}
+    ForcedRequest.objects.create(object=one.object, tag=tag, state="done", n_images=1, n_measured=1, n_new=1, **place)
+    row.set_position(one.object.ra, one.object.dec).save(force_insert=True)
+    return row

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from processing import provenances
-from processing.pipelines import CALIBRATION, COADD, FAKES, SCIENCE
+from processing.pipelines import CALIBRATION, COADD, FAKES, FORCED, SCIENCE
 from processing.providers import CoaddInputs
 from processing.step import Lookup, Step
 from processing.steps.raw_stack import Corrections, RawStack
@@ -29,6 +29,7 @@ def golden_provenances() -> Golden:
         "COADD": _entries([step() for step in COADD], {CoaddInputs: [COMPONENT]}),
         "FAKES": _entries([step() for step in FAKES], made),
         "CALIBRATION": _entries([step() for step in CALIBRATION], {RawStack: [EXPOSURE], Corrections: [BIAS]}),
+        "FORCED": _entries([step() for step in FORCED], made),
     }
 
 

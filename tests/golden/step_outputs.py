@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 from django.db import models
 
+from processing import config
 from processing.demo import demo_configuration, run_demo
 from processing.exposures import RunSettings, process_section
+from processing.forced import Wanted, measure
 from processing.pipelines import (
     COADD,
     FAKES,
+    FORCED,
     SCIENCE,
     BadPixelMaking,
     BiasMaking,
@@ -28,7 +31,7 @@ from processing.simulated_night import Night
 from processing.step import Step
 from processing.steps.raw_stack import Corrections
 from processing.steps.referencing import Referencing
-from products.models import Exposure, Image, Report, WorldCoordinates
+from products.models import Exposure, Image, Measurement, Report, WorldCoordinates
 from products.models.base import Product
 from products.models.files import FileBacked
 from tests.steps import calibration_frames as given
@@ -61,7 +64,7 @@ def stages() -> list[tuple[str, type[Step]]]:
     after = SCIENCE[len(before) + 1 :]
     coadd = [(f"{step.name}{OF_COADD}" if step in before else step.name, step) for step in COADD]
     named = [(step.name, step) for step in (BiasMaking, FlatMaking, *before)]  # what the demo's camera needs
-    return [*named, *coadd, *((step.name, step) for step in (*after, FAKES[0], FAKES[-1], *OF_ONE_CCD))]
+    return [*named, *coadd, *((step.name, step) for step in (*after, FAKES[0], FAKES[-1], *FORCED, *OF_ONE_CCD))]
 
 
 def golden_outputs(folder: Path) -> Golden:
@@ -71,6 +74,8 @@ def golden_outputs(folder: Path) -> Golden:
     report = process_section(late, "N1", RunSettings(configuration=demo_configuration(), fakes=True))
     if report.state != Report.State.DONE:
         raise RuntimeError(f"{report.error_step}: {report.error_message}\n{report.traceback}")
+    brightest, forced = Measurement.objects.order_by("-snr").first(), FORCED[0]()
+    measure(Wanted.of((brightest.ra, brightest.dec), config.tag_of(demo_configuration()), forced), forced)
     alone = {step.name: {type(row).__name__: fingerprint(row)} for step, row in of_one_ccd()}
     return {
         name: {"version": version_of(step), "products": alone[name] if name in alone else _made(name, step)}

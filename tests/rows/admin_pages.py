@@ -45,6 +45,7 @@ def full_tree(section: str = "N1", person: str = "ada") -> factories.CCD:
     """A CCD and one more row of every model that it has none of."""
     exposure = Exposure.objects.first() or factories.exposure()
     ccd = factories.full_ccd(1, of=exposure, section=section)
+    factories.forced(ccd)
     made = {"tag": "", "section": section}
     frames = factories.provenance("calibrating", **made)
     table = DataFile.objects.create(name=f"linearity {section}", provenance=frames)

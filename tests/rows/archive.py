@@ -102,6 +102,8 @@ class Archive:
             "api objects": "/api/v1/objects/",
             "api object": f"/api/v1/objects/{self.object}/",
             "api light curve": f"/api/v1/objects/{self.object}/light-curve/",
+            "api forced fluxes of an object": f"/api/v1/objects/{self.object}/forced-photometry/",
+            "api requests for forced photometry": "/api/v1/forced-photometry/",
             "api measurements of an object": f"/api/v1/objects/{self.object}/measurements/",
             "api cone": f"/api/v1/cone-search/?position={self.object}&radius=60",
         }

@@ -12,6 +12,7 @@ from django.urls import NoReverseMatch, URLResolver, get_resolver, reverse
 
 from conductor.models import KnownExposure, PipelineWorker, Watch
 from products.models import FakeAnalysis, Label
+from products.services.forced import request
 from seechange_site.models import ApiToken
 from tests.rows.archive import Archive
 from tests.rows.people import person
@@ -44,11 +45,12 @@ def samples(site: Archive) -> dict[str, dict[str, Any]]:
     measurement, image, provenance = ccd.measurements[0].pk, ccd.image.pk, ccd.image.provenance_id
     exposure, thing, who, alert = {"name": site.name}, {"name": site.object}, {"name": someone.username}, site.alert
     Label.objects.create(measurement=ccd.measurements[0], person=someone, verdict="real")
+    request(object=ccd.measurements[0].object, tag="current", ra=35.5, dec=-4.75)
     fakes = FakeAnalysis.objects.first().pk
     return {
         "exposure": exposure, "ccd": exposure | {"section": "N1"}, "report": exposure | {"section": "N1"},
         "ccd_calibration": exposure | {"section": "N1"}, "image_calibration": {"key": ccd.difference.reference.zero_point.image.pk},
-        "object": thing, "mark_object": thing, "light_curve": thing | {"ending": "csv"}, "labels": {"ending": "csv"},
+        "object": thing, "mark_object": thing, "measure_object": thing, "light_curve": thing | {"ending": "csv"}, "labels": {"ending": "csv"},
         "label": {"key": measurement}, "decided": {"key": measurement}, "stamp": {"key": measurement, "plane": "new"},
         "tag": {"name": "current"}, "api-tag-detail": {"name": "current"}, "provenance": {"key": provenance}, "change_tag": {"key": provenance},
         "product": {"kind": "image", "key": image}, "mark_product": {"kind": "image", "key": image}, "image": {"key": image}, "fits": {"key": image},

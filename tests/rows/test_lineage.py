@@ -78,7 +78,8 @@ def test_a_bad_provenance_is_named_on_the_page_of_everything_that_carries_it(sit
 def test_every_kind_of_product_has_a_page(model, site, client):
     row = model._base_manager.first()
     if row is None:
-        row = data_file() if model.__name__ == "DataFile" else excerpt()
+        made = {"DataFile": data_file, "CatalogExcerpt": excerpt, "ForcedFlux": lambda: factories.forced(site.ccd)}
+        row = made[model.__name__]()
     answer = client.get(f"/provenance/product/{lineage.slug_of(model)}/{row.pk}/")
     assert answer.status_code == 200 and "What it came from" in answer.content.decode()
 

@@ -155,7 +155,8 @@ def test_each_role_has_the_permissions_of_the_one_below_it_and_more() -> None:
     sets = [held(name) for name in roles.NAMES]
     assert all(low < high for low, high in pairwise(sets))
     assert all(name.split(".")[1].startswith("view_") for name in sets[0])
-    assert sets[1] - sets[0] == {"products.add_label"}, "to delete labels is to delete those of others"
+    added = {"products.add_label", "products.add_forcedrequest"}
+    assert sets[1] - sets[0] == added, "to delete labels is to delete those of others"
     assert {"products.change_exposure", "products.change_object", "products.change_alert"} <= sets[2] - sets[1]
     assert {"auth.change_user", "seechange_site.change_apitoken", "products.change_provenancetag"} <= sets[3] - sets[2]
 

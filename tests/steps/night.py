@@ -32,6 +32,7 @@ from processing.pipelines import (
     FakeAnalyzing,
     FakeInjection,
     FlatMaking,
+    ForcedPhotometry,
     FringeMaking,
     IlluminationMaking,
     LinearityMaking,
@@ -56,6 +57,7 @@ from processing.simulated_night import (
 )
 from processing.step import Step
 from processing.steps.fakeanalysis import FakeRun
+from processing.steps.forced import Places
 from processing.steps.raw_stack import Corrections, RawStack
 from products.models import Exposure, Reference
 from products.models.files import FileBacked
@@ -255,6 +257,14 @@ class CCD:
         return self.calls.run(FakeAnalyzing(), fake_set=self.fakes, score_set=self.found["score_set"], found=run)
 
     @cached_property
+    def forced(self) -> list[Any]:
+        """Fluxes at the places of everything in the truth of the searched image."""
+        given = self.found
+        ra, dec = given["world_coordinates"].wcs.all_pix2world(self.truth["x"], self.truth["y"], 0)
+        point = {name: given[name] for name in ("world_coordinates", "zero_point")}
+        return self.calls.run(ForcedPhotometry(), image=given["difference"], places=Places(ra, dec), **point)
+
+    @cached_property
     def detector(self) -> None:
         """What is measured of a CCD of a real camera."""
         ccd = given.ccd_of()
@@ -270,7 +280,7 @@ class CCD:
 
     def everything(self) -> Calls:
         """Run every step; the inputs and outputs of the last run of each."""
-        self.found, self.analysis, self.detector  # noqa: B018
+        self.found, self.analysis, self.forced, self.detector  # noqa: B018
         return self.calls
 
 
