@@ -13,6 +13,7 @@ from processing.steps.detection import Detection
 from processing.steps.extraction import Extraction
 from processing.steps.fakeanalysis import FakeAnalyzing
 from processing.steps.fakeinjection import FakeInjection
+from processing.steps.knownobjects import KnownObjects
 from processing.steps.measuring import Measuring
 from processing.steps.photocal import PhotoCal
 from processing.steps.preprocessing import Preprocessing
@@ -31,6 +32,7 @@ SCIENCE = (
     Cutting,
     Measuring,
     Scoring,
+    KnownObjects,
     Alerting,
 )
 COADD = (Coaddition, Extraction, AstroCal, PhotoCal)

@@ -12,7 +12,7 @@ from processing.senders.base import Sender
 from processing.step import Step
 from products.alerts.deciding import Judged, StreamCuts, refusal
 from products.alerts.packet import alert_id
-from products.models import Alert, AlertBatch, DeepScoreSet, MeasurementSet
+from products.models import Alert, AlertBatch, DeepScoreSet, KnownObjectSet, MeasurementSet
 
 
 class Stream(Parameters):
@@ -57,14 +57,16 @@ class Alerting(Step):
     """Choose the measurements that become alerts; the same measurement always gives the same alert id."""
 
     name = "alerting"
-    version = (1, 1, 0)
+    version = (1, 2, 0)
     parameters: AlertingParameters
 
-    def run(self, score_set: DeepScoreSet, measurement_set: MeasurementSet) -> AlertBatch:
+    def run(
+        self, score_set: DeepScoreSet, measurement_set: MeasurementSet, known_set: KnownObjectSet | None = None
+    ) -> AlertBatch:
         scores, streams = score_set.all_rows(), [stream.cuts for stream in self.parameters.streams]
         counting = any(cuts.counts_detections for cuts in streams)
         earlier = measurement_set.earlier_detections() if counting else Counter()
-        batch = AlertBatch(score_set=score_set, n_scored=len(scores))
+        batch = AlertBatch(score_set=score_set, known_set=known_set, n_scored=len(scores))
         for cuts in streams:
             refused: Counter[str] = Counter()
             for score in scores:

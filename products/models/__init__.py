@@ -24,6 +24,7 @@ from products.models.masters import (
     MasterFlat,
 )
 from products.models.measurements import Measurement, MeasurementSet
+from products.models.moving import KnownObject, KnownObjectSet, OrbitCatalog, Tracklet, TrackletSet
 from products.models.objects import Object, ObjectName, ObjectPosition
 from products.models.provenance import CodeVersion, Provenance, ProvenanceTag, RefSet
 from products.models.references import Reference
@@ -57,6 +58,8 @@ __all__ = [
     "FringePattern",
     "IlluminationCorrection",
     "Image",
+    "KnownObject",
+    "KnownObjectSet",
     "Label",
     "MasterBias",
     "MasterDark",
@@ -66,6 +69,7 @@ __all__ = [
     "Object",
     "ObjectName",
     "ObjectPosition",
+    "OrbitCatalog",
     "Provenance",
     "ProvenanceSet",
     "ProvenanceTag",
@@ -75,6 +79,8 @@ __all__ = [
     "ScienceImage",
     "SensorSection",
     "SourceList",
+    "Tracklet",
+    "TrackletSet",
     "WarpedImage",
     "WorldCoordinates",
     "ZeroPoint",
