@@ -34,6 +34,10 @@ class Stream(Parameters):
         None, ge=1, help="Kept detections of the object so far, with this one: 1 for new objects only."
     )
 
+    known_objects: Literal["any", "none", "only"] = param(
+        "any", help="Known moving objects: like others, not at all, or nothing else; where they are looked for."
+    )
+
     @property
     def cuts(self) -> StreamCuts:
         """What decides."""
@@ -66,12 +70,14 @@ class Alerting(Step):
         scores, streams = score_set.all_rows(), [stream.cuts for stream in self.parameters.streams]
         counting = any(cuts.counts_detections for cuts in streams)
         earlier = measurement_set.earlier_detections() if counting else Counter()
+        known = {row.measurement_id: row.name for row in known_set.all_rows()} if known_set else {}
         batch = AlertBatch(score_set=score_set, known_set=known_set, n_scored=len(scores))
         for cuts in streams:
             refused: Counter[str] = Counter()
             for score in scores:
                 row = score.measurement
-                why = refusal(cuts, Judged(row, score.score, score_set.threshold, earlier[row.object_id]))
+                body = known.get(row.pk, "")
+                why = refusal(cuts, Judged(row, score.score, score_set.threshold, earlier[row.object_id], body))
                 if why:
                     refused[why.cut] += 1
                     continue

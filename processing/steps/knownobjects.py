@@ -36,7 +36,11 @@ class KnownObjects(Step):
         usable = np.flatnonzero((table["uncertainty"] <= p.max_uncertainty) & ~(table["magnitude"] > p.faintest))
         rows = measurement_set.all_rows() if len(usable) else []
         result = KnownObjectSet(
-            measurement_set=measurement_set, orbit_catalog=bodies.catalog, n_predicted=len(usable), n_matched=0
+            measurement_set=measurement_set,
+            orbit_catalog=bodies.catalog,
+            source=p.source.name,
+            n_predicted=len(usable),
+            n_matched=0,
         )
         self._warnings = list(bodies.notes)
         if not rows:

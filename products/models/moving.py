@@ -51,6 +51,7 @@ class KnownObjectSet(Product):
         related_name="known_object_sets",
         help_text="What the bodies were predicted from; empty where none were looked for.",
     )
+    source = models.CharField(max_length=60, help_text="How bodies were looked up; none: they were not looked for.")
     n_predicted = models.PositiveIntegerField(help_text="Known bodies that were predicted to be in the image.")
     n_matched = models.PositiveIntegerField(help_text="Measurements that are of one of them.")
 
@@ -69,7 +70,12 @@ class KnownObjectSet(Product):
         return self.rows
 
     def counts(self) -> dict[str, int | float]:
-        return {"bodies": self.n_predicted, "known": self.n_matched} if self.orbit_catalog_id else {}
+        return {"bodies": self.n_predicted, "known": self.n_matched} if self.is_searched else {}
+
+    @property
+    def is_searched(self) -> bool:
+        """Whether anybody looked for known bodies."""
+        return self.source != "none"
 
 
 class KnownObject(Identified):
