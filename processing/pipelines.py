@@ -14,6 +14,7 @@ from processing.steps.extraction import Extraction
 from processing.steps.fakeanalysis import FakeAnalyzing
 from processing.steps.fakeinjection import FakeInjection
 from processing.steps.knownobjects import KnownObjects
+from processing.steps.linking import Linking
 from processing.steps.measuring import Measuring
 from processing.steps.photocal import PhotoCal
 from processing.steps.preprocessing import Preprocessing
@@ -47,4 +48,5 @@ CALIBRATION = (
     LinearityMaking,
     CrosstalkMeasuring,
 )
-STEPS = tuple(dict.fromkeys((*CALIBRATION, *SCIENCE, *COADD, *FAKES)))
+NIGHT = (Linking,)
+STEPS = tuple(dict.fromkeys((*CALIBRATION, *SCIENCE, *COADD, *FAKES, *NIGHT)))

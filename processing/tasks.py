@@ -9,6 +9,7 @@ from django_q.tasks import async_task
 
 from processing import config
 from processing.exposures import RunSettings, process_exposure
+from processing.linking import link_night
 from processing.sending import send
 from processing.steps.alerting import Alerting
 from products.models import Alert, Exposure, Report
@@ -38,6 +39,17 @@ def send_alerts(configuration: Mapping[str, Any] | None = None) -> int:
     found = config.load() if configuration is None else configuration
     step = Alerting(**found.get("alerting", {}))
     return send(Alert.objects.all(), step.parameters.streams)
+
+
+def enqueue_linking(night: int, tag: str, configuration: Mapping[str, Any] | None = None) -> str:
+    """Put the linking of a night, an MJD, into the queue; the id of the task."""
+    name = f"link {night} of {tag}"[:100]
+    return async_task("processing.tasks.link_moving", night, tag, configuration, task_name=name)
+
+
+def link_moving(night: int, tag: str, configuration: Mapping[str, Any] | None = None) -> int:
+    """Link the detections of a night under a tag; how many tracklets there are."""
+    return link_night(night, tag, config.load() if configuration is None else configuration).n_tracklets
 
 
 def beat() -> None:
