@@ -12,6 +12,7 @@ from products.models import DifferenceImage, Measurement, Object, ProvenanceTag
 from products.rendering import AB_MICROJANSKY
 from products.selectors.candidates import Source, difference_of, measured, source, with_score, with_source
 from products.selectors.exposures import images_covering
+from products.selectors.moving import with_known
 from products.selectors.tables import FAILED, SCORE, Column, table_of
 from products.selectors.tags import ChosenTag
 
@@ -111,6 +112,7 @@ def light_curve(thing: Object, tag: ChosenTag) -> LightCurve:
         seen.add(difference.pk)
         point = difference.zero_point
         epochs.append(Epoch(row, source(row), float(point.at(row.x, row.y)), point.limiting_magnitude))
+    with_known([epoch.measurement for epoch in epochs], tag)
     images = tag.narrow(DifferenceImage.objects.filter(zero_point__limiting_magnitude__isnull=False)).exclude(
         pk__in=seen
     )

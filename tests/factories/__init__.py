@@ -14,6 +14,7 @@ from tests.factories.images import (
     science_image,
     tangent_plane,
 )
+from tests.factories.moving import known_object, orbit_catalog, tracklet
 
 __all__ = [
     "CCD",
@@ -25,6 +26,8 @@ __all__ = [
     "fakes",
     "full_ccd",
     "grid",
+    "known_object",
+    "orbit_catalog",
     "provenance",
     "reference",
     "refset",
@@ -33,4 +36,5 @@ __all__ = [
     "science_image",
     "sky_object",
     "tangent_plane",
+    "tracklet",
 ]
