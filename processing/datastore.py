@@ -77,6 +77,12 @@ class DataStore:
             found[name] = held[0] if held else None
         return found
 
+    def has_inputs(self, step: type[Step]) -> bool:
+        """Whether every product that `step` needs is at hand."""
+        needed = [classes for classes in step.inputs().values() if type(None) not in classes]
+        products = [classes for classes in needed if any(issubclass(cls, Product) for cls in classes)]
+        return all(any(cls in self for cls in classes) for classes in products)
+
     def find(self, step: type[Step], provenance: Provenance) -> list[Product] | None:
         """The products of `step` with this provenance and the parents at hand; None unless all exist."""
         inputs = self.product_inputs(step)
@@ -125,10 +131,9 @@ class DataStore:
                 ).first()
                 found = [difference.reference] if difference else None
             else:
-                found = data.find(step, held[step.name]) if step.name in held else None
-            if not found:
-                break
-            data.put(*found)
+                found = data.find(step, held[step.name]) if step.name in held and data.has_inputs(step) else None
+            if found:
+                data.put(*found)
         known = list(exposure.header.get("sections", []))
         if ScienceImage not in data and known and section not in known:
             raise BadInput(what=f"section {section}", reason=f"{exposure.name} has {', '.join(known)}")

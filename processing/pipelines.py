@@ -14,6 +14,8 @@ from processing.steps.extraction import Extraction
 from processing.steps.fakeanalysis import FakeAnalyzing
 from processing.steps.fakeinjection import FakeInjection
 from processing.steps.forced import ForcedPhotometry
+from processing.steps.knownobjects import KnownObjects
+from processing.steps.linking import Linking
 from processing.steps.measuring import Measuring
 from processing.steps.photocal import PhotoCal
 from processing.steps.preprocessing import Preprocessing
@@ -32,6 +34,7 @@ SCIENCE = (
     Cutting,
     Measuring,
     Scoring,
+    KnownObjects,
     Alerting,
 )
 COADD = (Coaddition, Extraction, AstroCal, PhotoCal)
@@ -47,4 +50,5 @@ CALIBRATION = (
     CrosstalkMeasuring,
 )
 FORCED = (ForcedPhotometry,)
-STEPS = tuple(dict.fromkeys((*CALIBRATION, *SCIENCE, *COADD, *FAKES, *FORCED)))
+NIGHT = (Linking,)
+STEPS = tuple(dict.fromkeys((*CALIBRATION, *SCIENCE, *COADD, *FAKES, *FORCED, *NIGHT)))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from processing.admission.pixels import check_pixels, check_place
+from processing.algorithms.ephemerides import Cap
 from processing.algorithms.master_stacking import FrameStore, MemoryStore
 from processing.algorithms.psf_model import PSFModel
 from processing.algorithms.readout import Frames, RawCcd
@@ -17,9 +18,11 @@ from processing.algorithms.sky import stars_at
 from processing.calibrator_choice import calibrator, contents
 from processing.catalog_choice import Field, stars_of
 from processing.datastore import DataStore
+from processing.ephemerides.base import KnownBodies
 from processing.instruments.base import Instrument, RawSection
 from processing.sensor_sections import read_raw
 from processing.step import Step
+from products import sky
 from products.models import (
     PSF,
     Background,
@@ -192,6 +195,15 @@ def star_catalog(data: DataStore, step: Step) -> StarCatalog:
     found = stars_of(field_of_image, p.catalog, faintest=p.faintest, min_cover=p.catalog_min_cover)
     table = stars_at(found.table, found.epoch, image.mjd_middle)
     return StarCatalog(table=table, origin=found.origin, excerpts=found.excerpts)
+
+
+@provides(KnownBodies)
+def known_bodies(data: DataStore, step: Step) -> KnownBodies:
+    """Bodies of the Solar System that are predicted to be in and just around the image, in the middle of its time."""
+    image = data[ScienceImage]
+    ra, dec, radius = sky.centre_and_radius(np.array(image.corners))
+    cap = Cap(ra, dec, radius + step.parameters.max_uncertainty / 3600)
+    return step.parameters.source.predict(cap, image.mjd_middle, instrument(data, step).site)
 
 
 @provides(ReferenceProducts)

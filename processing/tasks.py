@@ -10,6 +10,7 @@ from django_q.tasks import async_task
 from processing import config
 from processing.exposures import RunSettings, process_exposure
 from processing.forced_requests import answer
+from processing.linking import link_night
 from processing.sending import send
 from processing.steps.alerting import Alerting
 from products.models import Alert, Exposure, ForcedRequest, Report
@@ -44,6 +45,17 @@ def send_alerts(configuration: Mapping[str, Any] | None = None) -> int:
 def forced_photometry(request_id: str) -> str:
     """Measure what a request for forced photometry asks for; its state."""
     return str(answer(ForcedRequest.objects.get(pk=request_id)).state)
+
+
+def enqueue_linking(night: int, tag: str, configuration: Mapping[str, Any] | None = None) -> str:
+    """Put the linking of a night, an MJD, into the queue; the id of the task."""
+    name = f"link {night} of {tag}"[:100]
+    return async_task("processing.tasks.link_moving", night, tag, configuration, task_name=name)
+
+
+def link_moving(night: int, tag: str, configuration: Mapping[str, Any] | None = None) -> int:
+    """Link the detections of a night under a tag; how many tracklets there are."""
+    return link_night(night, tag, config.load() if configuration is None else configuration).n_tracklets
 
 
 def beat() -> None:

@@ -22,6 +22,7 @@ PIPELINES = (
     ("COADD", "Coaddition", "From calibrated CCDs to a reference."),
     ("CALIBRATION", "Calibration", "From raw frames to master frames."),
     ("FAKES", "Fakes", "What becomes of injected sources."),
+    ("NIGHT", "Night", "From the detections of a night to tracklets."),
 )
 
 

@@ -9,12 +9,13 @@ from django.core.checks import CheckMessage, Error
 from django.db.models import ForeignKey
 
 from processing.parameters import Parameters
-from processing.pipelines import CALIBRATION, COADD, FAKES, FORCED, SCIENCE
+from processing.pipelines import CALIBRATION, COADD, FAKES, FORCED, NIGHT, SCIENCE
 from processing.plugins import Plugin
 from processing.providers import CoaddInputs, provided
 from processing.step import Lookup, Step
 from processing.steps.fakeanalysis import FakeRun
 from processing.steps.forced import Places
+from processing.steps.linking import NightDetections
 from processing.steps.raw_stack import Corrections, RawStack
 from products.models import Exposure
 
@@ -24,6 +25,7 @@ PIPELINES: dict[str, tuple[Sequence[type[Step]], Sequence[type]]] = {
     "SCIENCE": (SCIENCE, (Exposure,)),
     "COADD": (COADD, (CoaddInputs,)),
     "FAKES": (FAKES, (Exposure, *SCIENCE_PRODUCTS, FakeRun)),
+    "NIGHT": (NIGHT, (NightDetections,)),
     "CALIBRATION": (CALIBRATION, (RawStack, Corrections)),
     "FORCED": (FORCED, (*SCIENCE_PRODUCTS, Places)),
 }

@@ -14,9 +14,10 @@ from django.urls import reverse
 ORDER = (
     "ProvenanceTag", "Provenance", "RefSet", "CodeVersion", "Exposure", "Report", "ProvenanceSet", "Image",
     "SourceList", "PSF", "Background", "WorldCoordinates", "ZeroPoint", "Reference", "Cutouts", "MeasurementSet",
-    "Measurement", "Object", "ObjectPosition", "ObjectName", "Label", "DeepScoreSet", "DeepScore", "AlertBatch",
-    "Alert", "AlertEvent", "FakeSet", "FakeAnalysis", "CalibratorFile", "DataFile", "CatalogExcerpt", "CatalogCell",
-    "KnownExposure", "PipelineWorker", "Watch", "Policy", "ClaimEvent",
+    "Measurement", "Object", "ObjectPosition", "ObjectName", "Label", "DeepScoreSet", "DeepScore", "KnownObjectSet",
+    "KnownObject", "TrackletSet", "Tracklet", "AlertBatch", "Alert", "AlertEvent", "FakeSet", "FakeAnalysis",
+    "CalibratorFile", "DataFile", "CatalogExcerpt", "CatalogCell", "OrbitCatalog", "KnownExposure",
+    "PipelineWorker", "Watch", "Policy", "ClaimEvent",
 )  # fmt: skip
 APPS = ("products", "conductor", "auth", "seechange_site")
 

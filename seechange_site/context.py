@@ -21,6 +21,7 @@ MENU = (
     ("candidates", "Candidates", ("candidates",)),
     ("alerts", "Alerts", ("alerts", "alert", "decided")),
     ("objects", "Objects", ("objects", "object")),
+    ("tracklets", "Moving", ("tracklets", "tracklet")),
     ("trace", "Trace", ("trace",)),
     ("provenances", "Provenance", OF_PROVENANCE),
     ("pipeline", "Pipeline", ("pipeline", "step")),

@@ -15,6 +15,7 @@ from processing import config, wiring
 from processing.algorithms.scoring.base import Scorer
 from processing.algorithms.subtraction.base import SubtractionMethod
 from processing.catalogs.base import StarCatalogSource
+from processing.ephemerides.base import EphemerisSource
 from processing.instruments.base import Instrument
 from processing.pipelines import COADD, FAKES, SCIENCE, STEPS
 from processing.plugins import Plugin
@@ -25,7 +26,7 @@ from products.models.files import FileBacked
 from products.pixel_flags import PixelFlag
 
 ROOT = Path(__file__).parents[1]
-FAMILIES = (Instrument, SubtractionMethod, Scorer, StarCatalogSource, Sender, Simulator)
+FAMILIES = (Instrument, SubtractionMethod, Scorer, StarCatalogSource, EphemerisSource, Sender, Simulator)
 MEMBERS = [(family, name) for family in FAMILIES for name in family.members()]
 PARAMETERS = [pair for step in STEPS for pair in wiring.declarations(step.parameters_class(), step.name)]
 OURS = sorted(name for name, app in get_commands().items() if app in ("products", "processing", "conductor"))

@@ -54,4 +54,4 @@ def test_nothing_but_the_critical_parameters_and_the_version_decides_the_id():
     assert {name: own for name, (own, _) in provenances.ids(quiet, roots).items()} == usual
     other = [step(**({"peaks": {"threshold": 6.0}} if step.name == "detection" else {})) for step in SCIENCE]
     changed = {name for name, (own, _) in provenances.ids(other, roots).items() if own != usual[name]}
-    assert changed == {"detection", "cutting", "measuring", "scoring", "alerting"}
+    assert changed == {"detection", "cutting", "measuring", "scoring", "knownobjects", "alerting"}

@@ -12,7 +12,7 @@ from processing.senders.base import Sender
 from processing.step import Step
 from products.alerts.deciding import Judged, StreamCuts, refusal
 from products.alerts.packet import alert_id
-from products.models import Alert, AlertBatch, DeepScoreSet, MeasurementSet
+from products.models import Alert, AlertBatch, DeepScoreSet, KnownObjectSet, MeasurementSet
 
 
 class Stream(Parameters):
@@ -32,6 +32,10 @@ class Stream(Parameters):
     )
     max_detections: int | None = param(
         None, ge=1, help="Kept detections of the object so far, with this one: 1 for new objects only."
+    )
+
+    known_objects: Literal["any", "none", "only"] = param(
+        "any", help="Known moving objects: like others, not at all, or nothing else; where they are looked for."
     )
 
     @property
@@ -57,19 +61,23 @@ class Alerting(Step):
     """Choose the measurements that become alerts; the same measurement always gives the same alert id."""
 
     name = "alerting"
-    version = (1, 1, 0)
+    version = (1, 2, 0)
     parameters: AlertingParameters
 
-    def run(self, score_set: DeepScoreSet, measurement_set: MeasurementSet) -> AlertBatch:
+    def run(
+        self, score_set: DeepScoreSet, measurement_set: MeasurementSet, known_set: KnownObjectSet | None = None
+    ) -> AlertBatch:
         scores, streams = score_set.all_rows(), [stream.cuts for stream in self.parameters.streams]
         counting = any(cuts.counts_detections for cuts in streams)
         earlier = measurement_set.earlier_detections() if counting else Counter()
-        batch = AlertBatch(score_set=score_set, n_scored=len(scores))
+        known = {row.measurement_id: row.name for row in known_set.all_rows()} if known_set else {}
+        batch = AlertBatch(score_set=score_set, known_set=known_set, n_scored=len(scores))
         for cuts in streams:
             refused: Counter[str] = Counter()
             for score in scores:
                 row = score.measurement
-                why = refusal(cuts, Judged(row, score.score, score_set.threshold, earlier[row.object_id]))
+                body = known.get(row.pk, "")
+                why = refusal(cuts, Judged(row, score.score, score_set.threshold, earlier[row.object_id], body))
                 if why:
                     refused[why.cut] += 1
                     continue

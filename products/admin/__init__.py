@@ -3,6 +3,6 @@
 Images of all kinds are one table, and so are source lists and detections: their proxies are filters here, not pages.
 """
 
-from products.admin import calibrations, candidates, images, provenance, sensors, tags
+from products.admin import calibrations, candidates, images, moving, provenance, sensors, tags
 
-__all__ = ["calibrations", "candidates", "images", "provenance", "sensors", "tags"]
+__all__ = ["calibrations", "candidates", "images", "moving", "provenance", "sensors", "tags"]

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import fastavro
 from fastavro.types import Schema
 
-VERSION = "1.1"
+VERSION = "1.2"
 FOLDER = Path(__file__).parent / "schemas"
 MARKER = b"SeeChange alert."  # 16 bytes between blocks; by default they are random
 

@@ -17,6 +17,7 @@ CUTS = {
     "sign": "other sign of the change",
     "filter": "other filter",
     "brightness": "too bright or too faint",
+    "known_objects": "a known moving object, or none",
     "detections": "seen too seldom or too often",
     "told_before": "told before, by a receipt of other cuts",
 }
@@ -36,6 +37,7 @@ class StreamCuts:
     faintest: float | None = None
     min_detections: int = 1
     max_detections: int | None = None
+    known_objects: str = "any"
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
@@ -68,6 +70,7 @@ class Judged:
     score: float
     threshold: float  # of the scorer
     earlier: int = 0  # kept detections of the object before this one
+    known_as: str = ""  # the known body of the Solar System that it is of
 
 
 def refusal(cuts: StreamCuts, judged: Judged) -> Refusal | None:
@@ -88,6 +91,8 @@ def refusal(cuts: StreamCuts, judged: Judged) -> Refusal | None:
     if not _is_as_bright(cuts, row.magnitude):
         found = "no magnitude" if row.magnitude is None else f"{row.magnitude:.2f} mag"
         return Refusal("brightness", f"{found}, not {_span(cuts.brightest, cuts.faintest)}")
+    if cuts.known_objects != "any" and (cuts.known_objects == "only") != bool(judged.known_as):
+        return Refusal("known_objects", judged.known_as or "no known moving object")
     seen, most = judged.earlier + 1, cuts.max_detections
     if seen < cuts.min_detections or (most is not None and seen > most):
         return Refusal("detections", f"number {seen}, not {_span(cuts.min_detections, most)}")

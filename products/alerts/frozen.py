@@ -19,7 +19,8 @@ DOES_NOT_FIT = (ValueError, TypeError, KeyError, AttributeError)  # what fastavr
 def records(alerts: Sequence[Alert]) -> list[Packet]:
     """The packets of the measurements of one receipt; what does not fit the schema is left out."""
     first = {alert.score_id: alert for alert in reversed(alerts)}
-    built = build_records([alert.score for alert in first.values()])
+    known_set = alerts[0].batch.known_set if alerts else None
+    built = build_records([alert.score for alert in first.values()], known_set)
     made = (fitting(of_alert(built[key], alert)) for key, alert in reversed(first.items()))
     return [packet for packet in made if packet is not None]
 

@@ -13,7 +13,7 @@ import numpy as np
 from products import sky
 from products.alerts.avro import VERSION
 from products.ids import stable_id
-from products.models import Alert, DeepScore, DeepScoreSet, DifferenceImage, Measurement
+from products.models import Alert, DeepScore, DeepScoreSet, DifferenceImage, KnownObjectSet, Measurement
 from products.selectors.candidates import difference_of, source, with_source
 from products.stamps import Stamps
 
@@ -38,13 +38,17 @@ def build_packets(alerts: Sequence[Alert]) -> Iterator[Packet]:
     """The packets of alerts, in their order, from what is known now; what those of one image share is read once."""
     for _, group in groupby(alerts, key=lambda alert: alert.batch_id):
         of_batch = list(group)
-        records = build_records(list({alert.score_id: alert.score for alert in of_batch}.values()))
+        scores = list({alert.score_id: alert.score for alert in of_batch}.values())
+        records = build_records(scores, of_batch[0].batch.known_set)
         for alert in of_batch:
             yield of_alert(records[alert.score_id], alert)
 
 
-def build_records(scores: Sequence[DeepScore]) -> dict[UUID, Packet]:
-    """Score → packet of its measurement, of scores of one set; a packet of no stream, with an id of its own."""
+def build_records(scores: Sequence[DeepScore], known_set: KnownObjectSet | None = None) -> dict[UUID, Packet]:
+    """Score → packet of its measurement, of scores of one set; a packet of no stream, with an id of its own.
+
+    `known_set` has the known bodies among the measurements of the set, as far as they were looked for.
+    """
     measurements = with_source(Measurement.objects.filter(pk__in=[score.measurement_id for score in scores]))
     rows = {row.pk: row for row in measurements}
     scorer = scores[0].score_set
@@ -58,6 +62,7 @@ def build_records(scores: Sequence[DeepScore]) -> dict[UUID, Packet]:
             score_set__provenance=scorer.provenance_id,
         ).select_related("score_set")
     }
+    known = _known_objects(known_set)
     stamps = Stamps(measured.cutouts)
     found = {}
     for score in scores:
@@ -78,8 +83,25 @@ def build_records(scores: Sequence[DeepScore]) -> dict[UUID, Packet]:
             "provenance": {"measuring": measured.provenance_id, "scoring": scorer.provenance_id, "alerting": None},
             **{name: gzip.compress(file, compresslevel=6, mtime=0) for name, file in stamps.of(row, STAMPS).items()},
             "historyTrimmed": False,
+            "knownObjectsSearched": known_set is not None and known_set.is_searched,
+            "knownObject": known.get(row.pk),
         }
     return found
+
+
+def _known_objects(known_set: KnownObjectSet | None) -> dict[UUID, dict[str, Any]]:
+    """Measurement → the known body that it is of."""
+    if known_set is None or not known_set.n_matched:
+        return {}
+    catalog = known_set.orbit_catalog
+    origin = {"orbitCatalog": catalog.name, "orbitEpochMjd": catalog.epoch} if catalog else {}
+    same = ("separation", "uncertainty", "ra", "dec", "magnitude", "rate", "distance")
+    return {
+        row.measurement_id: {"designation": row.name, "positionAngle": row.position_angle}
+        | {name: getattr(row, name) for name in same}
+        | {"orbitCatalog": None, "orbitEpochMjd": None, **origin}
+        for row in known_set.all_rows()
+    }
 
 
 def _history(rows: Collection[Measurement], provenance: str) -> dict[UUID, list[Measurement]]:

@@ -24,6 +24,11 @@ def _text(content: bytes | None) -> str | None:
     return None if content is None else base64.b64encode(content).decode("ascii")
 
 
+def _kinds(kind: Any) -> list[Any]:
+    """The alternatives of a type of the schema."""
+    return kind if isinstance(kind, list) else [kind]
+
+
 Described = list[tuple[str, Any, str]]  # name, value, what the schema says
 
 
@@ -32,8 +37,9 @@ def described(packet: Packet) -> dict[str, Described]:
     found: dict[str, Described] = {"": []}
     for one in json.loads(avro.schema_text(packet["schemaVersion"]))["fields"]:
         name, kind, value = one["name"], one["type"], packet.get(one["name"])
-        if isinstance(kind, dict) and kind["type"] == "record":
-            found[name] = [(part["name"], value[part["name"]], part.get("doc", "")) for part in kind["fields"]]
+        record = next((one for one in _kinds(kind) if isinstance(one, dict) and one["type"] == "record"), None)
+        if record and value is not None:
+            found[name] = [(part["name"], value[part["name"]], part.get("doc", "")) for part in record["fields"]]
         elif name not in STAMPS and name not in HISTORY:
             found[""].append((name, value, one.get("doc", "")))
     return found

@@ -29,7 +29,7 @@ from products.api.parameters import refuse_others
 from products.api.rows import RowSerializer
 from products.errors import ArchiveError
 from products.filters.alerts import MEASUREMENT, AlertFilter
-from products.models import Alert, AlertEvent, DeepScore, Measurement
+from products.models import Alert, AlertEvent, DeepScore, KnownObjectSet, Measurement
 from products.selectors import alerts as selector
 from products.selectors.candidates import DIFFERENCE, TO_EXPOSURE
 from products.services.resending import send_again
@@ -183,7 +183,9 @@ class DecisionView(AsItIs, ArchiveView):
         score = self.tag.narrow(scores, "score_set__provenance").order_by("-created_at").first()
         if score is None:
             raise NotFound("no measurement with this id was scored under the tag")
-        return answer(request, lambda: frozen.fitting(build_records([score])[score.pk]), f"{key}.avro")
+        sets = KnownObjectSet.objects.filter(measurement_set=score.score_set.measurement_set_id)
+        known_set = self.tag.narrow(sets).order_by("-created_at").first()
+        return answer(request, lambda: frozen.fitting(build_records([score], known_set)[score.pk]), f"{key}.avro")
 
     @extend_schema(responses=DecisionSerializer(many=True))
     def decisions(self, request: Request, key: UUID) -> Response:

@@ -23,7 +23,7 @@ from products.api.rows import RowSerializer
 from products.errors import ArchiveError
 from products.filters.base import ArchiveFilter, FloatFilter, TextFilter
 from products.filters.measurements import MeasurementFilter
-from products.models import DeepScore, Measurement
+from products.models import DeepScore, KnownObject, Measurement
 from products.selectors.candidates import (
     DIFFERENCE,
     difference_of,
@@ -33,6 +33,7 @@ from products.selectors.candidates import (
     with_score,
     with_source,
 )
+from products.selectors.moving import with_known
 from products.stamps import Stamps
 
 PLANES = {"new": "new", "ref": "reference", "reference": "reference", "diff": "difference", "difference": "difference"}
@@ -50,6 +51,14 @@ class CutSerializer(serializers.Serializer):
     passed = serializers.BooleanField(help_text="Whether it passed.")
 
 
+class KnownSerializer(serializers.ModelSerializer):
+    """A known body of the Solar System."""
+
+    class Meta:
+        model = KnownObject
+        fields = ["name", "separation", "uncertainty", "magnitude", "rate", "position_angle"]
+
+
 class MeasurementSerializer(RowSerializer):
     """One detection, measured."""
 
@@ -60,6 +69,7 @@ class MeasurementSerializer(RowSerializer):
     zero_point = serializers.SerializerMethodField(help_text="AB magnitude of one electron at its place.")
     score = serializers.FloatField(allow_null=True, help_text="Of the tag's scorer: 0 (bogus) to 1 (real).")
     threshold = serializers.FloatField(allow_null=True, help_text="Score from which the scorer calls it real.")
+    known_object = serializers.SerializerMethodField(help_text="Known body of the Solar System that it is of.")
     cuts = serializers.SerializerMethodField(help_text="Every cut with its value and threshold.")
     failed_cuts = serializers.ListField(child=serializers.CharField(), help_text="Names of the cuts that it failed.")
     badness = BadnessField(help_text="Marks of it and of what it was made of.")
@@ -71,14 +81,20 @@ class MeasurementSerializer(RowSerializer):
         fields = [
             "id", "object", "mjd", "filter", "instrument", "exposure", "section", "ra", "dec", "x", "y", "flux",
             "flux_error", "snr", "magnitude", "magnitude_error", "zero_point", "background_per_pixel", "score",
-            "threshold", "is_bad", "failed_cuts", "cuts", "badness", "index_in_sources", "provenance", "stamps",
-            "created_at",
+            "threshold", "known_object", "is_bad", "failed_cuts", "cuts", "badness", "index_in_sources", "provenance",
+            "stamps", "created_at",
         ]  # fmt: skip
 
     @extend_schema_field(CutSerializer(many=True))
     def get_cuts(self, row: Measurement) -> list[dict[str, Any]]:
         """With names in place of positions."""
         return [dict(zip(CUT, cut)) for cut in row.cuts]
+
+    @extend_schema_field(KnownSerializer(allow_null=True))
+    def get_known_object(self, row: Measurement) -> dict[str, Any] | None:
+        """Its designation and where it was predicted to be; null for none."""
+        found = getattr(row, "known_object", None)
+        return None if found is None else KnownSerializer(found).data
 
     def get_zero_point(self, row: Measurement) -> float:
         """Of the new image, where the measurement is."""
@@ -125,6 +141,12 @@ class MeasurementView(InTwoSteps, ReadView):
         """Those of the tag; all that one shows where one is asked for."""
         rows = measured(self.tag, is_all=set(self.request.query_params) <= ALWAYS | {"show"})
         return with_score(with_source(rows), self.tag) if self.action == "retrieve" else rows
+
+    def get_object(self) -> Measurement:
+        """One, with the known body that it is of."""
+        found = super().get_object()
+        with_known([found], self.tag)
+        return found
 
     def get_serializer_class(self) -> type[serializers.Serializer]:
         """Everything for one, what one compares for many."""

@@ -14,6 +14,7 @@ from products.api import (
     images,
     labels,
     measurements,
+    moving,
     objects,
     provenances,
     references,
@@ -44,6 +45,9 @@ router.register("calibrators", references.CalibratorView, basename="api-calibrat
 router.register("catalog-excerpts", catalogs.CatalogExcerptView, basename="api-catalog-excerpt")
 router.register("fake-sets", fakes.FakeSetView, basename="api-fake-set")
 router.register("fake-analyses", fakes.FakeAnalysisView, basename="api-fake-analysis")
+router.register("tracklets", moving.TrackletView, basename="api-tracklet")
+router.register("known-objects", moving.KnownObjectView, basename="api-known-object")
+router.register("orbit-catalogs", moving.OrbitCatalogView, basename="api-orbit-catalog")
 router.register("alerts", alerts.AlertView, basename="api-alert")
 
 urlpatterns: list = [

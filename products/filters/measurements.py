@@ -16,6 +16,7 @@ from products.filters.base import (
 )
 from products.models import Label, Measurement
 from products.selectors.candidates import DIFFERENCE, TO_EXPOSURE, labelled, scored, with_alert
+from products.selectors.moving import is_known
 
 YES_NO = (("yes", "yes"), ("no", "no"))
 SAID = (("none", "none"), ("any", "any"), *Label.Verdict.choices, ("disagree", "disagree"))
@@ -46,6 +47,8 @@ class MeasurementFilter(ConeFilter):
     label = ChoiceFilter(choices=SAID, method="said", label="label")
     by = TextFilter(method="leave", label="label of whom: a user name, or anybody; yours if not given")
     alert = ChoiceFilter(choices=YES_NO, method="told", label="with an alert")
+
+    known = ChoiceFilter(choices=YES_NO, method="of_known", label="of a known moving object")
 
     class Meta(ConeFilter.Meta):
         model = Measurement
@@ -81,6 +84,10 @@ class MeasurementFilter(ConeFilter):
         if value == "none":
             return rows.exclude(pk__in=labelled("any", by, person))
         return rows.filter(pk__in=labelled(value, by, person))
+
+    def of_known(self, rows: QuerySet, name: str, value: str) -> QuerySet:
+        """Those of known bodies of the Solar System under the tag, or the others."""
+        return rows.filter(is_known(self.tag) if value == "yes" else ~is_known(self.tag))
 
     def told(self, rows: QuerySet, name: str, value: str) -> QuerySet:
         """With or without an alert under the tag."""

@@ -25,6 +25,7 @@ from products.models.masters import (
     MasterFlat,
 )
 from products.models.measurements import Measurement, MeasurementSet
+from products.models.moving import KnownObject, KnownObjectSet, OrbitCatalog, Tracklet, TrackletSet
 from products.models.objects import Object, ObjectName, ObjectPosition
 from products.models.provenance import CodeVersion, Provenance, ProvenanceTag, RefSet
 from products.models.references import Reference
@@ -60,6 +61,8 @@ __all__ = [
     "FringePattern",
     "IlluminationCorrection",
     "Image",
+    "KnownObject",
+    "KnownObjectSet",
     "Label",
     "MasterBias",
     "MasterDark",
@@ -69,6 +72,7 @@ __all__ = [
     "Object",
     "ObjectName",
     "ObjectPosition",
+    "OrbitCatalog",
     "Provenance",
     "ProvenanceSet",
     "ProvenanceTag",
@@ -78,6 +82,8 @@ __all__ = [
     "ScienceImage",
     "SensorSection",
     "SourceList",
+    "Tracklet",
+    "TrackletSet",
     "WarpedImage",
     "WorldCoordinates",
     "ZeroPoint",

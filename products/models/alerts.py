@@ -28,6 +28,14 @@ class AlertBatch(FileProduct):
     FILE_IS_OPTIONAL = True
 
     score_set = models.ForeignKey("products.DeepScoreSet", models.PROTECT, related_name="alert_batches")
+    known_set = models.ForeignKey(
+        "products.KnownObjectSet",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="alert_batches",
+        help_text="Which of the measurements are of known bodies, as far as they were looked for.",
+    )
     n_alerts = models.PositiveIntegerField(help_text="Alerts of all streams.")
     n_scored = models.PositiveIntegerField(default=0, help_text="Measurements that every stream decided about.")
     refused = models.JSONField(

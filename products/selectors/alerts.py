@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import Count
 
 from products.alerts.deciding import CUTS, Judged, Refusal, StreamCuts, refusal
-from products.models import Alert, AlertBatch, DeepScore, Measurement
+from products.models import Alert, AlertBatch, DeepScore, KnownObject, Measurement
 from products.models.alerts import AlertRows
 from products.selectors.candidates import LARGE, TO_EXPOSURE
 from products.selectors.tags import ChosenTag
@@ -125,7 +125,11 @@ def decisions(measurement: Measurement, tag: ChosenTag) -> list[Decision]:
             earlier = 0
             if any(cuts.counts_detections for cuts in streams):
                 earlier = score.score_set.measurement_set.earlier_detections()[measurement.object_id]
-            judged = Judged(measurement, score.score, score.score_set.threshold, earlier)
+            body = ""
+            if any(cuts.known_objects != "any" for cuts in streams):
+                matches = KnownObject.objects.filter(known_object_set=batch.known_set_id, measurement=measurement)
+                body = matches.values_list("name", flat=True).first() or ""
+            judged = Judged(measurement, score.score, score.score_set.threshold, earlier, body)
             for cuts in streams:
                 alert = alerts.get(cuts.name)
                 found.append(Decision(cuts.name, batch, alert, None if alert else refusal(cuts, judged)))

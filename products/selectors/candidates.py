@@ -24,6 +24,7 @@ from django.db.models import (
 from django.db.models.lookups import In
 
 from products.models import Alert, DeepScore, DeepScoreSet, Exposure, Image, Label, Measurement, MeasurementSet
+from products.selectors.moving import with_known
 from products.selectors.tags import Beside, ChosenTag
 
 DIFFERENCE = "measurement_set__cutouts__sources__image"
@@ -150,6 +151,7 @@ def loaded(keys: Sequence[UUID], tag: ChosenTag) -> list[Measurement]:
     found = sets.in_bulk({row.measurement_set_id for row in rows.values()})
     for row in rows.values():
         row.measurement_set = found[row.measurement_set_id]
+    with_known(rows.values(), tag)
     return [rows[key] for key in keys]
 
 

@@ -12,6 +12,7 @@ from django.db.models import Count, Q
 
 from products.filters.measurements import SAID, MeasurementFilter
 from products.selectors.candidates import labelled, with_alert, with_score
+from products.selectors.moving import is_known
 
 # Filters of a range: the field, and where its histogram begins and ends (S/N: logarithm to the base of ten).
 RANGES = {"score": (0.0, 1.0), "snr": (0.5, 2.3), "magnitude": (14.0, 25.0)}
@@ -45,11 +46,12 @@ class Facets:
     failed: list[tuple[str, int]] = field(default_factory=list)
     labels: dict[str, int] = field(default_factory=dict)
     alerts: dict[str, int] = field(default_factory=dict)
+    known: dict[str, int] = field(default_factory=dict)
     histograms: list[Histogram] = field(default_factory=list)
 
 
 def facets(chosen: MeasurementFilter) -> Facets:
-    """The counts; one query for what the rows themselves say, one each for labels, alerts and histograms."""
+    """The counts; one query for what the rows say, one each for labels, alerts, known bodies and histograms."""
     cells, wanted = _cells(chosen), chosen.wanted
     show, band, cut = wanted.get("show", "all"), wanted.get("filter"), wanted.get("failed")
     tests: dict[str, Callable[[Cell], bool]] = {
@@ -78,6 +80,7 @@ def facets(chosen: MeasurementFilter) -> Facets:
         cuts.update(dict.fromkeys(cell["failed_cuts"], cell["n"]))
     found.filters, found.failed = sorted(bands.items()), cuts.most_common()
     found.labels, found.alerts = _labels(chosen, found.passing), _alerts(chosen, found.passing)
+    found.known = _known(chosen, found.passing)
     used = [name for name in RANGES if wanted.keys() & _ends(name)]
     found.without_ranges = chosen.without(*_ends(*used)).count() if used else found.passing
     alone = {
@@ -125,6 +128,14 @@ def _alerts(chosen: MeasurementFilter, passing: int) -> dict[str, int]:
     rows = chosen.without("alert")
     told = rows.filter(pk__in=with_alert(chosen.tag)).count()
     return {"yes": told, "no": (rows.count() if "alert" in chosen.wanted else passing) - told}
+
+
+def _known(chosen: MeasurementFilter, passing: int) -> dict[str, int]:
+    """Of known bodies of the Solar System, and others; nothing where none is known."""
+    rows = chosen.without("known")
+    known = rows.filter(is_known(chosen.tag)).count()
+    total = rows.count() if "known" in chosen.wanted else passing
+    return {"yes": known, "no": total - known} if known or "known" in chosen.wanted else {}
 
 
 def _histograms(chosen: MeasurementFilter, alone: dict[str, int]) -> list[Histogram]:

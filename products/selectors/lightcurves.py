@@ -15,6 +15,7 @@ from products.models.calibrations import AB_MICROJANSKY
 from products.selectors import forced as forced_selector
 from products.selectors.candidates import Source, difference_of, measured, source, with_score, with_source
 from products.selectors.exposures import images_covering
+from products.selectors.moving import with_known
 from products.selectors.tables import FAILED, SCORE, Column, table_of
 from products.selectors.tags import ChosenTag
 
@@ -120,6 +121,7 @@ def light_curve(thing: Object, tag: ChosenTag) -> LightCurve:
         seen.add(difference.pk)
         point = difference.zero_point
         epochs.append(Epoch(row, source(row), float(point.at(row.x, row.y)), point.limiting_magnitude))
+    with_known([epoch.measurement for epoch in epochs], tag)
     forced = forced_selector.of_object(thing, tag)
     limits = [_limit_there(row) for row in forced if not row.is_bad and row.is_limit and row.image_id not in seen]
     limits += _limits_of_images(thing, tag, seen | {row.image_id for row in forced})

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from django.utils import timezone
 
 from products.dates import mjd_of
-from products.models import Alert, Exposure, Measurement, Report
+from products.models import Alert, Exposure, Measurement, Report, Tracklet, TrackletSet
+from products.selectors import moving
 from products.selectors.alerts import Stream, balance, counts, totals
 from products.selectors.candidates import Candidate, candidates, labelled, with_score, with_source
 from products.selectors.exposures import ExposureRow, overview
@@ -54,6 +56,8 @@ class Night:
     streams: list[Stream] = field(default_factory=list)
     best: list[Candidate] = field(default_factory=list)
     wanted: list[Wanted] = field(default_factory=list)
+    linked: TrackletSet | None = None
+    tracklets: Sequence[Tracklet] = ()
 
     @property
     def states(self) -> Counter[str]:
@@ -113,7 +117,10 @@ def night(number: int, tag: ChosenTag, person: object) -> Night:
     of_object: dict[object, Measurement] = {}
     for row in best:
         of_object.setdefault(row.object_id, row)
-    found.best = candidates(list(of_object.values())[:6], person)
+    shown = list(of_object.values())[:6]
+    moving.with_known(shown, tag)
+    found.best = candidates(shown, person)
+    found.linked, found.tracklets = moving.of_night(number, tag)
     found.wanted = wants_a_human(found)
     return found
 

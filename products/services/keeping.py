@@ -8,7 +8,7 @@ from django.db import DatabaseError, IntegrityError, InterfaceError, Operational
 
 from products import storage
 from products.interrupts import held_back
-from products.models import AlertBatch, DeepScoreSet, MeasurementSet, Provenance
+from products.models import AlertBatch, DeepScoreSet, KnownObjectSet, MeasurementSet, Provenance
 from products.models.base import Product
 from products.models.files import FileBacked
 from products.services import badness
@@ -49,7 +49,7 @@ def keep(products: Sequence[Product], provenance: Provenance) -> bool:
 
 
 def _keep_rows(product: Product) -> None:
-    if not isinstance(product, (MeasurementSet, DeepScoreSet, AlertBatch)):
+    if not isinstance(product, (MeasurementSet, DeepScoreSet, KnownObjectSet, AlertBatch)):
         return
     if isinstance(product, MeasurementSet):
         from products.services.association import associate

@@ -16,7 +16,7 @@ from products import rendering
 from products.errors import ArchiveError
 from products.models import Image, Measurement
 from products.models.badness import Badness
-from products.selectors import candidates, trace
+from products.selectors import candidates, moving, trace
 from products.selectors.exposures import ccds
 from products.selectors.tags import ChosenTag, chosen_tag
 from products.views.exposures import exposure_or_404
@@ -92,6 +92,8 @@ def viewer(request: HttpRequest, found: Image, tag: ChosenTag) -> dict[str, Any]
     rows = marks(tree, tag)
     index = request.GET.get("detection", "")
     chosen = next((row for row in rows if str(row.index_in_sources) == index), rows[0] if rows and not index else None)
+    if chosen:
+        moving.with_known([chosen], chosen_tag(request))
     trouble = ""
     try:
         shares = rendering.mask_shares(found)

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 from products import sky
 from products.filters.objects import ObjectFilter
 from products.models import Alert, DeepScore, Measurement, Object, Report
-from products.selectors import candidates, forced, lightcurves
+from products.selectors import candidates, forced, lightcurves, moving
 from products.selectors.tags import ChosenTag, chosen_tag
 from products.services.marking import mark_object
 from products.views.downloads import table_file
@@ -120,6 +120,7 @@ def thing(request: HttpRequest, name: str) -> HttpResponse:
             "asked": forced.latest_request(found, tag),
             "stretch": f"?noise={curve.noise:.4g}" if curve.noise else "",
             "strip": curve.epochs[-IN_STRIP:],
+            "tracklets": moving.tracklets_of(found, tag),
             "neighbours": [row for row in Object.objects.near(found.ra, found.dec, NEIGHBOURS) if row != found][:5],
             "other_tags": lightcurves.other_tags(found, tag),
         },

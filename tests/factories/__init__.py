@@ -14,6 +14,7 @@ from tests.factories.images import (
     science_image,
     tangent_plane,
 )
+from tests.factories.moving import known_object, orbit_catalog, tracklet
 
 __all__ = [
     "CCD",
@@ -26,6 +27,8 @@ __all__ = [
     "forced",
     "full_ccd",
     "grid",
+    "known_object",
+    "orbit_catalog",
     "provenance",
     "reference",
     "refset",
@@ -34,4 +37,5 @@ __all__ = [
     "science_image",
     "sky_object",
     "tangent_plane",
+    "tracklet",
 ]

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.night
 COMMANDS = {
     "preprocessing": "preprocess", "extraction": "extract", "astrocal": "astrocal", "photocal": "photocal",
     "subtraction": "subtract", "detection": "detect", "cutting": "cut", "measuring": "measure", "scoring": "score",
-    "alerting": "alert",
+    "knownobjects": "match_known", "alerting": "alert",
 }  # fmt: skip
 
 

@@ -105,10 +105,10 @@ def test_a_killed_process_fails_alone_and_the_run_goes_on_from_there(night, tmp_
     killed = reports["failed"]
     assert killed.error_type == "Killed" and "SIGKILL" in killed.error_message and "--numprocs" in killed.error_message
     assert killed.error_step == ["extraction", "astrocal", "photocal", "referencing", "subtraction", "detection",
-        "cutting", "measuring", "scoring", "alerting", "sending"][len(killed.steps) - 1]  # fmt: skip
+        "cutting", "measuring", "scoring", "knownobjects", "alerting", "sending"][len(killed.steps) - 1]  # fmt: skip
     assert f"{killed.section}: stopped in {killed.error_step}" in out
     found = json.loads(summary.read_text())
-    assert found["exposure"] == name and len(found["provenances"]) == 10
+    assert found["exposure"] == name and len(found["provenances"]) == 11
     bad, good = found["sections"][killed.section], found["sections"][reports["done"].section]
     assert (bad["status"], bad["error"]["type"], bad["error"]["details"]["exit_code"]) == ("failed", "Killed", -9)
     assert good["error"] is None and good["counts"]["alerts"] >= 0

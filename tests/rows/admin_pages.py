@@ -72,6 +72,8 @@ def full_tree(section: str = "N1", person: str = "ada") -> factories.CCD:
     ObjectPosition(
         object=ccd.measurements[0].object, provenance=frames, n_measurements=1, ra_error=0.1, dec_error=0.1, mjd_last=1
     ).set_position(35.5, -4.75).save()  # fmt: skip
+    factories.known_object(ccd, tag="")
+    factories.tracklet(ccd.measurements[:2], tag="")
     ObjectName.objects.get_or_create(year=2026)
     RefSet.objects.create(name=f"demo {section}", provenance=ccd.difference.reference.provenance)
     return ccd

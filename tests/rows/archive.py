@@ -7,7 +7,7 @@ from uuid import UUID
 
 from conductor.models import ClaimEvent, KnownExposure, PipelineWorker, Watch
 from conductor.services.moving import move
-from products.models import Alert
+from products.models import Alert, Tracklet
 from tests import factories
 from tests.rows.copied import copied
 from tests.rows.waiting import claimed, known
@@ -72,6 +72,9 @@ class Archive:
             "objects in a cone": f"/objects/?position={self.object}&radius=60",
             "object": f"/objects/{self.object}/",
             "light curve": f"/objects/{self.object}/light_curve.csv",
+            "tracklets": "/moving/",
+            "tracklet": f"/moving/{Tracklet.objects.first().pk}/",
+            "known candidates": "/candidates/?known=yes",
             "provenances": "/provenance/",
             "provenance": f"/provenance/{key}/",
             "tag": "/provenance/tags/current/",
@@ -105,6 +108,10 @@ class Archive:
             "api forced fluxes of an object": f"/api/v1/objects/{self.object}/forced-photometry/",
             "api requests for forced photometry": "/api/v1/forced-photometry/",
             "api measurements of an object": f"/api/v1/objects/{self.object}/measurements/",
+            "api tracklets": "/api/v1/tracklets/",
+            "api tracklet": f"/api/v1/tracklets/{Tracklet.objects.first().pk}/",
+            "api known objects": "/api/v1/known-objects/",
+            "api orbit catalogs": "/api/v1/orbit-catalogs/",
             "api cone": f"/api/v1/cone-search/?position={self.object}&radius=60",
         }
 
@@ -149,6 +156,8 @@ def rows_and_files() -> Archive:
     factories.full_ccd(2, of=exposure, section="N2", centre=(35.6, -4.75))
     factories.report(exposure, FAILED, failed="photocal")
     later = factories.exposure("demo_20261124_031500", mjd=61368.1355, filter="g")
+    factories.known_object(ccd)
+    factories.tracklet(ccd.measurements[:3], known_as="(1) Ceres")
     again = factories.full_ccd(of=later, objects=[row.object for row in ccd.measurements])
     factories.provenance("extraction", ccd.image.provenance, tag="trial", threshold=4.0)
     return Archive(ccd, again)

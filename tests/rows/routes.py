@@ -11,7 +11,7 @@ from uuid import UUID
 from django.urls import NoReverseMatch, URLResolver, get_resolver, reverse
 
 from conductor.models import KnownExposure, PipelineWorker, Watch
-from products.models import FakeAnalysis, Label
+from products.models import FakeAnalysis, Label, Tracklet
 from products.services.forced import request
 from seechange_site.models import ApiToken
 from tests.rows.archive import Archive
@@ -59,7 +59,7 @@ def samples(site: Archive) -> dict[str, dict[str, Any]]:
         "calibrator": {"key": ccd.image.calibrators.get().pk}, "fakes_of_image": {"key": fakes},
         "fake_place": {"key": fakes, "index": 0, "plane": "new"}, "step": {"name": "subtraction"},
         "alert": {"key": alert}, "alert_again": {"key": alert}, "alert_packet": {"key": alert},
-        "alert_schema": {"version": "1.0"}, "doc": {"page": "overview"},
+        "tracklet": {"key": Tracklet.objects.first().pk}, "alert_schema": {"version": "1.0"}, "doc": {"page": "overview"},
         "change_watch": {"key": Watch.objects.first().pk}, "move_watch": {"key": Watch.objects.first().pk},
         "remove_worker": {"key": PipelineWorker.objects.first().pk},
         "known_exposure": {"key": KnownExposure.objects.first().pk},

@@ -154,7 +154,7 @@ def test_every_decision_about_a_measurement_can_be_asked_for(client, ada, ccd):
 
 def test_the_schema_is_served_with_its_versions(client, ada):
     found = client.get(f"{ALERTS}schema/").json()
-    assert found["version"] == VERSION and found["versions"] == ["1.0", VERSION]
+    assert found["version"] == VERSION and found["versions"] == ["1.0", "1.1", VERSION]
     assert {field["name"] for field in found["schema"]["fields"]} >= {"alertId", "historyTrimmed"}
     old = client.get(f"{ALERTS}schema/?version=1.0").json()
     assert "historyTrimmed" not in {field["name"] for field in old["schema"]["fields"]}

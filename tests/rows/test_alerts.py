@@ -178,8 +178,8 @@ def test_what_does_not_fit_the_schema_does_not_keep_the_other_alerts_of_a_receip
     batch.rows = [Alert(id=score.pk, batch=batch, score=score, stream="all") for score in scores]
     build = frozen.build_records
 
-    def with_one_broken(found):
-        made = build(found)
+    def with_one_broken(*found):
+        made = build(*found)
         made[scores[1].pk]["diaSource"]["ra"] = None
         return made
 
@@ -192,7 +192,7 @@ def test_what_does_not_fit_the_schema_does_not_keep_the_other_alerts_of_a_receip
 
 
 def test_every_version_of_the_schema_is_valid_and_the_newest_is_in_use():
-    assert versions() == ["1.0", VERSION]
+    assert versions() == ["1.0", "1.1", VERSION]
     for version in versions():
         assert fastavro.parse_schema(schema(version))["fields"]
 

@@ -1,0 +1,1 @@
+"""Where known bodies of the Solar System are."""
