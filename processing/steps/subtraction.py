@@ -15,7 +15,7 @@ from processing.algorithms.resampling import MappedPSF, PixelMap, pixel_map, war
 from processing.algorithms.subtraction.base import Difference, Epoch, MatchedStars, SubtractionMethod
 from processing.errors import NoOverlap
 from processing.parameters import Parameters, param
-from processing.providers import ReferenceProducts
+from processing.providers import ReferenceProducts, Untouched
 from processing.step import Step
 from processing.steps.extraction import total_variance
 from processing.steps.flux_scale import FluxScale
@@ -47,6 +47,7 @@ COMMON = (
     "airmass",
 )
 BRIGHT = 5.0  # σ of a pixel of the reference: not sky
+FIRST = Untouched()  # there was no subtraction before
 GRID = ("width", "height", "pixel_scale", "radius", "corners", *ScienceImage.POSITION_FIELDS)
 
 
@@ -68,7 +69,7 @@ class Subtraction(Step):
     """Bring the reference to the grid of the new image, subtract it, and compute the detection statistic."""
 
     name = "subtraction"
-    version = (1, 3, 0)
+    version = (1, 3, 1)
     parameters: SubtractionParameters
 
     def run(
@@ -81,18 +82,24 @@ class Subtraction(Step):
         zero_point: ZeroPoint,
         reference: Reference,
         made_of: ReferenceProducts,
+        before: Untouched = FIRST,
     ) -> tuple[WarpedImage, DifferenceImage]:
         parts = (made_of, *made_of.others)
         if made_of.others:
             made_of = mosaic(parts, image, world_coordinates, zero_point)
         mapping = pixel_map(world_coordinates.wcs, image.shape, made_of.world_coordinates.wcs, made_of.image.shape)
         scale = FluxScale(zero_point, made_of.zero_point, mapping)
-        warped = self._warp(made_of, mapping, image.shape, scale)
+        held = before.warped
+        warped = (held.data, held.weight, held.flags) if held else self._warp(made_of, mapping, image.shape, scale)
         usable = float(np.mean(warped[1] > 0))
         if usable < self.parameters.min_overlap:
             raise NoOverlap(fraction=usable, needed=self.parameters.min_overlap)
         model = PSFModel.from_planes(psf.planes, psf.model_header)
-        new = _epoch(image.data - background.level, image, background, model, zero_point.zp)
+        new, fitted = (
+            one and _epoch(one.data - background.level, one, background, model, zero_point.zp)
+            for one in (image, before.image)
+        )
+        new = replace(new, fitted=fitted)
         ref = self._reference_epoch(warped, made_of, mapping, scale)
         new, sky = self._same_sky(new, ref)
         stars = self._matched(sources, made_of.sources, world_coordinates, made_of, scale)
@@ -131,9 +138,10 @@ class Subtraction(Step):
         if self.parameters.sky_box is None:
             return new, 0.0
         bright = grow(ref.data > BRIGHT * ref.noise, 2 * max(new.fwhm, ref.fwhm))
-        noise = float(np.mean(np.hypot(new.noise, ref.noise)))
-        level = smooth_level(new.data - ref.data, new.mask | ref.mask | bright, self.parameters.sky_box, noise)
-        return replace(new, data=new.data - level), float(np.median(level[::8, ::8]))
+        noise, seen = float(np.mean(np.hypot(new.noise, ref.noise))), new.fitted or new
+        level = smooth_level(seen.data - ref.data, seen.mask | ref.mask | bright, self.parameters.sky_box, noise)
+        fitted = new.fitted and replace(new.fitted, data=new.fitted.data - level)
+        return replace(new, data=new.data - level, fitted=fitted), float(np.median(level[::8, ::8]))
 
     @staticmethod
     def _warp(

@@ -7,7 +7,7 @@ from products.models.calibrators import CalibratorFile, DataFile
 from products.models.catalogs import CatalogCell, CatalogExcerpt
 from products.models.cutouts import Cutouts
 from products.models.exposures import Exposure
-from products.models.fakes import FakeAnalysis, FakeSet
+from products.models.fakes import FakeAnalysis, FakeKind, FakeLoss, FakeSet
 from products.models.images import (
     CoaddImage,
     DifferenceImage,
@@ -53,6 +53,8 @@ __all__ = [
     "DifferenceImage",
     "Exposure",
     "FakeAnalysis",
+    "FakeKind",
+    "FakeLoss",
     "FakeSet",
     "FringePattern",
     "IlluminationCorrection",
