@@ -85,8 +85,9 @@ def run_fakes(pipeline: Pipeline, data: DataStore, report: Reporter) -> FakeAnal
         for step in between:
             with report.step(f"fakes: {step.name}"):
                 data.put(*second.make(step, data))
-        found = (data[cls] for cls in (DifferenceImage, Detections, MeasurementSet, DeepScoreSet))
-        data.put(FakeRun(*found, before, second.step("detection").parameters.peaks.merge_fwhm), original)
+        classes = (ScienceImage, DifferenceImage, Detections, MeasurementSet, DeepScoreSet, Background)
+        merge = second.step("detection").parameters.peaks.merge_fwhm
+        data.put(FakeRun(*(data[cls] for cls in classes), before, merge), original)
     keep(analyzing)
     return data[FakeAnalysis]
 

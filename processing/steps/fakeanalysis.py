@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from pydantic import field_validator
 
 from processing.algorithms.fake_light import line_response
 from processing.algorithms.fake_matching import distances, match_fakes
-from processing.algorithms.stamps import nearest_pixel
+from processing.algorithms.stamps import cut_stamps, nearest_pixel
 from processing.parameters import Parameters, param
 from processing.step import Step
 from processing.steps.fake_losses import Losses
 from processing.steps.planes import difference_psf
 from products.models import (
+    Background,
     DeepScoreSet,
     Detections,
     DifferenceImage,
@@ -22,6 +24,7 @@ from products.models import (
     FakeKind,
     FakeSet,
     MeasurementSet,
+    ScienceImage,
 )
 
 RECOVERY = np.dtype(
@@ -30,7 +33,7 @@ RECOVERY = np.dtype(
         ("is_kept", "?"),
         ("is_bad", "?"),
         ("is_passed", "?"),  # kept, and the score is not below the threshold
-        ("was_there", "?"),  # something of its sign is detected there without it
+        ("was_there", "?"),  # something is detected there without it, of either sign
         ("x", "f8"),
         ("y", "f8"),
         ("flux", "f8"),
@@ -49,11 +52,13 @@ MEASURED = ("x", "y", "flux", "flux_error", "snr", "score")
 class FakeRun:
     """What the steps made of the image with the fakes in it, of which nothing is kept, and what was there before."""
 
+    image: ScienceImage
     difference: DifferenceImage
     detections: Detections
     measurement_set: MeasurementSet
     score_set: DeepScoreSet
-    before: Detections  # of the image without fakes
+    background: Background  # of the image without fakes, like `before`
+    before: Detections
     merge_fwhm: float  # peaks this close to a stronger one were dropped, FWHM
 
 
@@ -62,6 +67,14 @@ class FakeAnalyzingParameters(Parameters):
     blend_radius: float = param(
         3.0, gt=0, unit="FWHM", help="A stronger peak this close to a fake that was not detected is why."
     )
+    stamp: int = param(31, ge=11, le=101, unit="px", help="Side of the stamps of lost fakes, odd.")
+
+    @field_validator("stamp")
+    @classmethod
+    def _odd(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError("the size of a stamp must be odd, so that it has a middle pixel")
+        return value
 
 
 class FakeAnalyzing(Step):
@@ -93,6 +106,7 @@ class FakeAnalyzing(Step):
                 loss = losses.of(index, row, None if row is None else scores[row.pk])
                 table["reason"][index] = loss["reason"]
                 lost.append(loss)
+        new, difference = self._stamps(fakes[[loss["fake"] for loss in lost]], found)
         return FakeAnalysis(
             fake_set=fake_set,
             score_set=score_set,
@@ -102,7 +116,16 @@ class FakeAnalyzing(Step):
             n_passed=int(table["is_passed"].sum()),
             outcomes=outcomes(fakes, table),
             losses=lost,
+            new=new,
+            difference=difference,
         )
+
+    def _stamps(self, lost: np.ndarray, found: FakeRun) -> tuple[np.ndarray, np.ndarray]:
+        """What the run saw around the fakes that it lost: two (n, size, size) float32."""
+        planes = (found.image.data, found.background.level, found.difference.data)
+        size = self.parameters.stamp
+        new, sky, difference = (cut_stamps(plane, lost["x"], lost["y"], size=size)[0] for plane in planes)
+        return (new - sky).astype(np.float32), difference.astype(np.float32)
 
     def _reach(self, found: FakeRun) -> tuple[float, float, float]:
         """Distances, px, within which a detection is the fake, merged with it, and beside it."""
@@ -130,8 +153,7 @@ class FakeAnalyzing(Step):
         with np.errstate(divide="ignore", invalid="ignore"):
             table["expected_snr"] = np.abs(fakes["flux"]) * table["response"] * kept / error
         away = distances(fakes, before["x"], before["y"])
-        same = (fakes["flux"] < 0)[:, None] == before["is_negative"]
-        table["was_there"] = ((away <= self.parameters.match_radius) & same).any(axis=1)
+        table["was_there"] = (away <= self.parameters.match_radius).any(axis=1)
         return table
 
 
@@ -141,6 +163,7 @@ def outcomes(fakes: np.ndarray, table: np.ndarray) -> dict[str, dict[str, Any]]:
     expected = fakes["flux"] * table["response"]
     ratio, pull = table["flux"] / expected, (table["flux"] - expected) / table["flux_error"]
     offset = np.where(fakes["length"] > 0, np.nan, np.hypot(table["x"] - fakes["x"], table["y"] - fakes["y"]))
+    columns = {"ratio": ratio, "pull": pull, "offset": offset, "expected": table["expected_snr"]}
     found = {}
     for kind in FakeKind.values:
         rows = np.flatnonzero((fakes["kind"] == kind) & ~table["was_there"])
@@ -150,7 +173,7 @@ def outcomes(fakes: np.ndarray, table: np.ndarray) -> dict[str, dict[str, Any]]:
                 "stage": stage[rows].tolist(),
                 **{
                     name: [round(float(one), 3) if np.isfinite(one) else None for one in values[rows]]
-                    for name, values in (("ratio", ratio), ("pull", pull), ("offset", offset))
+                    for name, values in columns.items()
                 },
             }
     return found

@@ -83,7 +83,7 @@ class FakeAnalysis(FileProduct):
         blank=True,
         help_text="What an efficiency needs, by kind: `mag`, `stage` (0 missed, 1 detected, 2 kept, 3 passed the "
         "score), `ratio` (measured over injected flux), `pull`, "
-        "`offset` (px). Fakes where something was before are left out.",
+        "`offset` (px), `expected` (S/N). Fakes where something was before are left out.",
     )
     losses = models.JSONField(
         default=list, blank=True, help_text="Every fake that did not come through, why, and the figures of the run."
@@ -95,6 +95,14 @@ class FakeAnalysis(FileProduct):
         help="One row a fake, in the order of the fakes: what was measured, `expected_snr`, `response` (part of its "
         "light that PSF photometry measures), `was_there` (something was detected there without it), `reason`.",
     )
+
+    new = Plane(
+        "NEW",
+        unit="electron",
+        compression="none",
+        help="(n, size, size) float32, background subtracted: the image around the fakes in `losses`, with them in it.",
+    )
+    difference = Plane("DIFF", unit="electron", compression="none", help="The same of the difference.")
 
     class Meta:
         verbose_name_plural = "fake analyses"

@@ -262,7 +262,7 @@ class CCD:
 
     def run_of(self, given: Products) -> FakeRun:
         """What the analysis of fakes takes of an image with fakes."""
-        names = ("difference", "detections", "measurement_set", "score_set")
+        names = ("image", "difference", "detections", "measurement_set", "score_set", "background")
         merge = Detection().parameters.peaks.merge_fwhm
         return FakeRun(*(given[name] for name in names), self.found["detections"], merge)
 
