@@ -57,7 +57,7 @@ def try_fakes(pipeline: Pipeline, data: DataStore, report: Reporter) -> FakeAnal
             raise
         if not hasattr(reason, "details"):
             log.exception("the fakes of %s %s failed", report.row.exposure, data.section)
-        report.forgive(reason)
+        report.forgive(reason, "fakes failed")
         return None
 
 
@@ -81,7 +81,8 @@ def run_fakes(pipeline: Pipeline, data: DataStore, report: Reporter) -> FakeAnal
 
     keep(injecting)
     if not data.find(type(analyzing), tree[analyzing.name]):
-        data.put(Untouched(data[ScienceImage], data[WarpedImage]), injected(data))
+        with report.step("fakes: light"):
+            data.put(Untouched(data[ScienceImage], data[WarpedImage]), injected(data))
         for step in between:
             with report.step(f"fakes: {step.name}"):
                 data.put(*second.make(step, data))

@@ -9,10 +9,10 @@ import pytest
 
 from processing.datastore import DataStore
 from processing.errors import BadInput
-from processing.fakes import injected
+from processing.fakes import injected, is_due
 from processing.pipelines import FakeAnalyzing, FakeInjection, Subtraction
 from processing.providers import Untouched
-from products.models import FakeLoss, FakeSet
+from products.models import Exposure, FakeLoss, FakeSet
 from products.pixel_flags import PixelFlag
 
 
@@ -154,3 +154,20 @@ def test_another_seed_gives_other_fakes(ccd):
     other = FakeInjection(count=40, seed=2).run(**inputs)
     assert other.random_seed == 2
     assert not np.array_equal(other.table["x"], ccd.fakes.table["x"])
+
+
+def test_one_ccd_in_so_many_has_its_turn_and_every_ccd_within_a_week():
+    """A survey of 32 CCDs and 60 exposures a night; the same ones are chosen whenever they are asked for."""
+    sections = [f"S{number}" for number in range(32)]
+    exposures = [
+        Exposure(name=f"survey_{night}_{number}", instrument="ls4", mjd=61360.1 + night + number / 200)
+        for night in range(7)
+        for number in range(60)
+    ]
+    due = np.array([[is_due(one, section, 50) for section in sections] for one in exposures])
+    assert due.mean() == pytest.approx(1 / 50, abs=4 * np.sqrt(0.02 / due.size))
+    assert due.any(axis=0).all()
+    assert due.sum(axis=1).max() <= 6  # no exposure waits for many of them
+    again = [[is_due(one, section, 50) for section in sections] for one in exposures]
+    np.testing.assert_array_equal(due, again)
+    assert not any(is_due(one, "S1", 0) for one in exposures) and all(is_due(one, "S1", 1) for one in exposures)
