@@ -122,7 +122,7 @@ def accuracies(columns: dict[str, list[Any]], kinds: np.ndarray) -> list[Accurac
             away = away[np.isfinite(away)]
             found.append(
                 Accuracy(
-                    kind, n, float(np.median(ratio[rows])), 1.2533 * scatter / np.sqrt(n), float(np.median(pull[rows])),
+                    kind, n, float(np.median(ratio[rows])), float(1.2533 * scatter / np.sqrt(n)), float(np.median(pull[rows])),
                     _scatter(pull[rows]), float(np.median(away)) if len(away) else None,
                 )
             )  # fmt: skip
