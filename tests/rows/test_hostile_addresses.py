@@ -59,7 +59,7 @@ PARAMETERS = {
         "exposure", "section", "filter", "instrument", "start", "end", "x", "sort", "page", "size", "tag", "kind", "by",
         "from_limit",
     ),
-    "lost_fakes": ("exposure", "section", "start", "end", "page", "size", "tag", "kind", "reason"),
+    "lost fakes": ("exposure", "section", "start", "end", "page", "size", "tag", "kind", "reason"),
 }  # fmt: skip
 
 
