@@ -11,6 +11,7 @@ BIN = 0.25  # mag
 _FINE = 0.05  # mag: bins of the fit, whose cost does not grow with the fakes
 _WEAK = (0.0, 0.02, 0.02)  # curvature that holds what the fakes do not say: no step, no height of 1
 _USUAL = (0.0, -1.5, 0.0)
+_VAGUE = 0.5  # mag: a limit with a larger error says nothing
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,8 @@ def limits(
 ) -> list[tuple[float | None, float | None]]:
     """Where a logistic curve of most likely height, place and width falls through each of the levels, and the errors.
 
-    (None, None) where the fakes do not say: all bright ones missed, none lost, or a height below the level. Errors are
-    those of all three parameters together.
+    (None, None) where the fakes do not say: all bright ones missed, none lost, a height below the level, or an error
+    above half a magnitude. Errors are those of all three parameters together.
     """
     from scipy.optimize import minimize
 
@@ -115,7 +116,7 @@ def _limit(
     place = middle + width * drop
     slope = np.array([1.0, width * drop, width / (height / level - 1) / level * height * (1 - height)])
     error = float(np.sqrt(max(slope @ errors @ slope, 0)))
-    inside = magnitudes.min() <= place <= magnitudes.max() and np.isfinite(error)
+    inside = magnitudes.min() <= place <= magnitudes.max() and error < _VAGUE
     return (round(float(place), 3), round(error, 3)) if inside else (None, None)
 
 

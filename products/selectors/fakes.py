@@ -12,8 +12,9 @@ from django.db.models import Count, F, QuerySet
 from django.db.models.functions import Floor
 
 from products.efficiency import Efficiency, efficiency
-from products.models import FakeAnalysis, FakeKind, FakeLoss
+from products.models import Exposure, FakeAnalysis, FakeKind, FakeLoss
 from products.recovery import Lost, lost_of
+from products.selectors.tags import ChosenTag
 
 IMAGE = "fake_set__zero_point__world_coordinates__sources__image"
 EXPOSURE = f"{IMAGE}__exposure"
@@ -82,7 +83,10 @@ class Together:
 
 
 def together(rows: Iterable[FakeAnalysis], *, kind: str = "", from_limit: bool = False) -> Together:
-    """Efficiency over all images, of one kind or all; `from_limit` counts magnitudes from the 5σ limit of each."""
+    """Efficiency over all images, of one kind or of all points; `from_limit` counts magnitudes from their 5σ limits.
+
+    Streaks are counted by themselves: the cuts shall take them.
+    """
     columns: dict[str, list[Any]] = defaultdict(list)
     kinds: list[str] = []
     limits, images, without = [], 0, 0
@@ -103,9 +107,10 @@ def together(rows: Iterable[FakeAnalysis], *, kind: str = "", from_limit: bool =
         if limit is not None:
             limits.append(limit)
     middle = 0.0 if from_limit else float(np.median(limits)) if limits else None
-    stage = np.array(columns["stage"], int)
-    found = [efficiency(columns["mag"], stage >= least) for least in STAGES.values()]
-    return Together(*found, accuracies(columns, np.array(kinds, str)), middle, images, without)
+    stage, mags, names = np.array(columns["stage"], int), np.array(columns["mag"], float), np.array(kinds, str)
+    counted = names == kind if kind else names != FakeKind.STREAK
+    found = [efficiency(mags[counted], stage[counted] >= least) for least in STAGES.values()]
+    return Together(*found, accuracies(columns, names), middle, images, without)
 
 
 def accuracies(columns: dict[str, list[Any]], kinds: np.ndarray) -> list[Accuracy]:
@@ -122,8 +127,8 @@ def accuracies(columns: dict[str, list[Any]], kinds: np.ndarray) -> list[Accurac
             away = away[np.isfinite(away)]
             found.append(
                 Accuracy(
-                    kind, n, float(np.median(ratio[rows])), float(1.2533 * scatter / np.sqrt(n)), float(np.median(pull[rows])),
-                    _scatter(pull[rows]), float(np.median(away)) if len(away) else None,
+                    kind, n, float(np.median(ratio[rows])), float(1.2533 * scatter / np.sqrt(n)),
+                    float(np.median(pull[rows])), _scatter(pull[rows]), float(np.median(away)) if len(away) else None,
                 )
             )  # fmt: skip
     return found
@@ -131,6 +136,19 @@ def accuracies(columns: dict[str, list[Any]], kinds: np.ndarray) -> list[Accurac
 
 def _scatter(values: np.ndarray) -> float:
     return float(1.4826 * np.median(np.abs(values - np.median(values))))
+
+
+def of_exposure(exposure: Exposure, tag: ChosenTag) -> Together | None:
+    """The efficiency of an exposure under a tag; None where none of its images has fakes."""
+    rows = list(tag.narrow(analyses()).filter(**{EXPOSURE: exposure}))
+    return together(rows) if rows else None
+
+
+def of_night(number: int, tag: ChosenTag) -> Together | None:
+    """The efficiency of a night, from the limits of its images; None where none has fakes."""
+    within = {f"{IMAGE}__mjd__gte": number + 0.5, f"{IMAGE}__mjd__lt": number + 1.5}
+    rows = list(tag.narrow(analyses()).filter(**within)[:MOST])
+    return together(rows, from_limit=True) if rows else None
 
 
 @dataclass(frozen=True)

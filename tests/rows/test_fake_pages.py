@@ -108,6 +108,36 @@ def test_kinds_add_up_and_stages_only_lose(analysis):
     assert every.ratio == pytest.approx(1) and every.n == sum(one.n for one in sums.accuracy if one.kind)
 
 
+def test_streaks_are_counted_by_themselves(analysis):
+    found = analysis.outcomes["hostless"]
+    analysis.outcomes["streak"] = {name: values[:3] for name, values in found.items()} | {"stage": [1, 1, 1]}
+    every, streaks = together([analysis]), together([analysis], kind="streak")
+    assert every.kept.n == 40 and (streaks.kept.n, streaks.detected.found, streaks.kept.found) == (3, 3, 0)
+
+
+def test_a_limit_that_the_fakes_hardly_tell_is_none():
+    """Of 25 fakes with a wide fall the most likely curve crosses 90 % at 19.2, with an error above half a magnitude."""
+    rng = np.random.default_rng(5)
+    mags = rng.uniform(19, 22, 25)
+    found = efficiency(mags, rng.random(25) < 0.97 / (1 + np.exp((mags - 20.5) / 0.6)))
+    assert found.half is not None and found.ninety is None and found.ninety_error is None
+
+
+def test_an_exposure_and_a_night_say_how_deep_their_fakes_are(site, client):
+    factories.fakes(site.again)
+    page = client.get(f"/exposures/{site.name}/").content.decode()
+    assert re.search(r"points of fakes kept.*?of 40, half to 2\d\.\d\d ± 0\.\d\d mag", page)
+    night = client.get("/").content.decode()
+    assert re.search(
+        r"Fakes in 1 image: .*?of 40 points kept, half to [+−]\d\.\d\d ± 0\.\d\d mag from the limit", night
+    )
+    (address,) = re.findall(r'href="(/fakes/\?by=exposure[^"]+)"', night)
+    assert site.again.image.exposure.name in client.get(address.replace("&amp;", "&")).content.decode()
+    FakeAnalysis.objects.all().delete()
+    assert "Fakes in" not in client.get("/").content.decode()
+    assert "points of fakes" not in client.get(f"/exposures/{site.name}/").content.decode()
+
+
 def test_exposures_and_nights_have_efficiencies_of_their_own(site):
     factories.fakes(site.again)
     rows = analyses()
@@ -143,9 +173,9 @@ def test_an_analysis_of_an_earlier_version_is_counted_apart(site, client):
 def test_the_list_narrows_plot_and_table_together(site, client):
     factories.fakes(site.again)
     page = client.get("/fakes/").content.decode()
-    assert "80 fakes in 2 images" in page and "from its image" not in page
+    assert "80 points in 2 images" in page and "from its image" not in page
     page = client.get(f"/fakes/?exposure={site.name}").content.decode()
-    assert "40 fakes in 1 images" in page and page.count("<tr data-href") == 1
+    assert "40 points in 1 images" in page and page.count("<tr data-href") == 1
     page = client.get("/fakes/?kind=variable").content.decode()
     assert "20 fakes in 2 images" in page
     assert "No image with fakes matches" in client.get("/fakes/?filter=z").content.decode()
