@@ -26,6 +26,12 @@ class PipelineParameters(Parameters):
     provenance_tag: str | None = param(
         DEFAULT, critical=False, help="Name that gathers the provenances of a run; empty: none."
     )
+    fakes_every: int = param(
+        50,
+        ge=0,
+        critical=False,
+        help="Fakes are injected into one CCD of an exposure in so many, never the same ones; 0: into none.",
+    )
 
 
 def load(path: str | Path | None = None) -> dict[str, Any]:
@@ -141,7 +147,12 @@ def refuse_wrong(configuration: Mapping[str, Any]) -> None:
 
 def tag_of(configuration: Mapping[str, Any]) -> str:
     """The tag of the provenances of a run with this configuration; empty where they get none."""
-    return PipelineParameters.build(configuration.get("pipeline", {}), "pipeline").provenance_tag or ""
+    return of_run(configuration).provenance_tag or ""
+
+
+def of_run(configuration: Mapping[str, Any]) -> PipelineParameters:
+    """What a configuration says of a whole run."""
+    return PipelineParameters.build(configuration.get("pipeline", {}), "pipeline")
 
 
 def defaults_text() -> str:

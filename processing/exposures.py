@@ -18,7 +18,7 @@ from processing import config
 from processing.choosing import choose
 from processing.datastore import DataStore
 from processing.errors import BadInput, Interrupted, Killed
-from processing.fakes import run_fakes
+from processing.fakes import is_due, run_fakes, try_fakes
 from processing.forced import measure_known
 from processing.instruments.base import ExposureFacts, Instrument
 from processing.pipeline import Pipeline
@@ -185,8 +185,10 @@ def process_section(
         if batch := data.get(AlertBatch):
             with report.step("sending") as entry:
                 entry["counts"]["sent"] = send_batch(batch, pipeline.step("alerting").parameters)
-        if settings.fakes and AlertBatch in data:
+        if AlertBatch in data and settings.fakes:
             run_fakes(pipeline, data, report)
+        elif AlertBatch in data and is_due(exposure, section, pipeline.fakes_every):
+            try_fakes(pipeline, data, report)
         if AlertBatch in data:
             measure_known(pipeline, data, report)
     except BaseException as error:

@@ -39,6 +39,7 @@ class Pipeline:
         config.refuse_unknown(settings)
         self.settings = settings
         self.tag = config.tag_of(settings)
+        self.fakes_every = config.of_run(settings).fakes_every
         self.steps = tuple(cls(**settings.get(cls.name, {})) for cls in steps or SCIENCE)
 
     def __repr__(self) -> str:

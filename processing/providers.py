@@ -95,6 +95,14 @@ class ReferenceProducts:
 
 
 @dataclass(frozen=True)
+class Untouched:
+    """What a subtraction of an image with fakes takes over from that of the image without them; empty otherwise."""
+
+    image: ScienceImage | None = None  # what kernels and sky are fitted to
+    warped: WarpedImage | None = None
+
+
+@dataclass(frozen=True)
 class FurtherReferences:
     """What covers parts of the image that the chosen reference does not; by the ids of their zero points."""
 
@@ -211,6 +219,12 @@ def reference_products(data: DataStore, step: Step) -> ReferenceProducts:
     """The image, PSF and calibration of the chosen reference, and of those that stand by it."""
     first = ReferenceProducts.of(data[Reference].zero_point)
     return replace(first, others=tuple(map(ReferenceProducts.of, _standing_by(data))))
+
+
+@provides(Untouched)
+def untouched(data: DataStore, step: Step) -> Untouched:
+    """Nothing: this is the image itself."""
+    return Untouched()
 
 
 def _standing_by(data: DataStore) -> list[ZeroPoint]:

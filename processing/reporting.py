@@ -136,6 +136,15 @@ class Reporter:
             self.row.steps.append(entry)
             self._save()
 
+    def forgive(self, error: BaseException, what: str) -> None:
+        """Let an attempt go on after a step that it can do without: its error becomes a warning of that step."""
+        row = self.row
+        if row.steps:
+            row.steps[-1]["warnings"].append(_text(f"{what}: {type(error).__name__}: {error}"))
+        row.error_step = row.error_type = row.error_message = row.traceback = ""
+        row.error_details = {}
+        self._save()
+
     def _next_step(self) -> str:
         plan = self.row.plan
         return next((name for name in plan if name not in self.row.reached), "sending" if plan else "")

@@ -108,11 +108,17 @@ def place_png(image: Image, x: float, y: float, size: int = 51) -> bytes:
         part = np.array(file[type(image).data.extension].section[inside_y, inside_x], np.float32)
     values = np.full((size, size), np.nan, np.float32)
     values[inside_y.start - low :, inside_x.start - left :][: part.shape[0], : part.shape[1]] = part
-    sigma = image.background_noise or robust_sigma(part)
+    return values_png(values, image)
+
+
+def values_png(values: np.ndarray, image: Image) -> bytes:
+    """`values` (size, size) float32 as a stamp in the stretch of an image, NaN where it ends."""
+    seen = values[np.isfinite(values)]
     if image.kind == Image.Kind.DIFFERENCE:
+        sigma = image.background_noise or robust_sigma(seen)
         pixels = grey(values, -DIFFERENCE_RANGE * sigma, DIFFERENCE_RANGE * sigma)
     else:
-        sigma, sky = sky_noise(image), float(np.median(part)) if part.size else 0.0
+        sigma, sky = sky_noise(image), float(np.median(seen)) if seen.size else 0.0
         pixels = grey(values, sky + BLACK * sigma, sky + WHITE * sigma, "asinh")
     matrix = pixel_matrix(image.wcs)
     shown, nothing = north_up(pixels, matrix), north_up(np.isnan(values), matrix)

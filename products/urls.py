@@ -59,6 +59,7 @@ urlpatterns = [
     path("calibrators/", calibrators.calibrator_list, name="calibrators"),
     path("calibrators/<uuid:key>/", calibrators.calibrator, name="calibrator"),
     path("fakes/", fakes.fake_list, name="fakes"),
+    path("fakes/lost/", fakes.lost_list, name="lost_fakes"),
     path("fakes/<uuid:key>/", fakes.fakes_of_image, name="fakes_of_image"),
     path("fakes/<uuid:key>/<int:index>/<str:plane>.png", fakes.place, name="fake_place"),
     path("images/<uuid:key>/", images.image, name="image"),

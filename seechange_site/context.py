@@ -13,7 +13,7 @@ from products.services.tagging import known_tags
 
 OF_PROVENANCE = (
     "provenances", "provenance", "tag", "compare", "product", "references", "reference", "calibrators", "calibrator",
-    "fakes", "fakes_of_image",
+    "fakes", "fakes_of_image", "lost_fakes",
 )  # fmt: skip
 MENU = (
     ("home", "Tonight", ("home",)),

@@ -22,6 +22,7 @@ from products import sky
 from products.dates import date_of_mjd
 from products.models import Alert, Exposure, Image, Measurement, Object, Provenance
 from products.selectors import nights
+from products.selectors.fakes import of_night
 from products.selectors.tags import chosen_tag
 from products.views.plotting import Frame, frame, padded
 from seechange_site.authentication import may
@@ -48,6 +49,7 @@ def home(request: HttpRequest) -> HttpResponse:
     if number is not None:
         found = nights.night(number, tag, request.user)
         dates = [date_of_mjd(number + step).date() for step in (-1, 0, 1)]
+        context["fakes"] = of_night(number, tag)
         context |= {"night": found, "plots": plots_of(found), "before": dates[0], "begins": dates[1], "after": dates[2]}
     return render(request, "home.html", context)
 

@@ -26,7 +26,7 @@ from processing.algorithms.variance import total_variance
 from processing.errors import NoOverlap, NotEnoughStars
 from processing.gates import judge
 from processing.parameters import Parameters, param
-from processing.providers import ReferenceProducts
+from processing.providers import ReferenceProducts, Untouched
 from processing.step import Step
 from processing.steps.flux_scale import FluxScale
 from processing.steps.reference_mosaic import made_of_all, mosaic
@@ -60,6 +60,7 @@ COMMON = (
 BRIGHT = 5.0  # σ of a pixel of the reference: not sky
 DECISIVE = ("score_std", "score_mean", "score_std_bright")  # figures that are kept of methods that were tried in vain
 CHANGED = 1.0  # σ of a pixel, of smoothed light that is in one image only: not sky either
+FIRST = Untouched()  # there was no subtraction before
 GRID = ("width", "height", "pixel_scale", "radius", "corners", *ScienceImage.POSITION_FIELDS)
 
 
@@ -100,18 +101,24 @@ class Subtraction(Step):
         zero_point: ZeroPoint,
         reference: Reference,
         made_of: ReferenceProducts,
+        before: Untouched = FIRST,
     ) -> tuple[WarpedImage, DifferenceImage]:
         parts = (made_of, *made_of.others)
         if made_of.others:
             made_of = mosaic(parts, image, world_coordinates, zero_point)
         mapping = pixel_map(world_coordinates.wcs, image.shape, made_of.world_coordinates.wcs, made_of.image.shape)
         scale = FluxScale(zero_point, made_of.zero_point, mapping)
-        warped = self._warp(made_of, mapping, image.shape, scale)
+        held = before.warped
+        warped = (held.data, held.weight, held.flags) if held else self._warp(made_of, mapping, image.shape, scale)
         usable = float(np.mean(warped[1] > 0))
         if usable < self.parameters.min_overlap:
             raise NoOverlap(fraction=usable, needed=self.parameters.min_overlap)
         model = PSFModel.from_planes(psf.planes, psf.model_header)
-        new = _epoch(image.data - background.level, image, background, model, zero_point.zp)
+        new, fitted = (
+            one and _epoch(one.data - background.level, one, background, model, zero_point.zp)
+            for one in (image, before.image)
+        )
+        new = replace(new, fitted=fitted)
         ref = self._reference_epoch(warped, made_of, mapping, scale)
         new, sky = self._same_sky(new, ref)
         stars = self._matched(sources, made_of.sources, world_coordinates, made_of, scale)
@@ -184,14 +191,15 @@ class Subtraction(Step):
         if self.parameters.sky_box is None:
             return new, 0.0
         broader = max(new.fwhm, ref.fwhm)
-        noise = float(np.mean(np.hypot(new.noise, ref.noise)))
-        difference = new.data - ref.data
-        unused = new.mask | ref.mask
+        noise, seen = float(np.mean(np.hypot(new.noise, ref.noise))), new.fitted or new
+        difference = seen.data - ref.data
+        unused = seen.mask | ref.mask
         changed = object_mask(difference, noise, unused, CHANGED, grow=0)
         changed |= object_mask(-difference, noise, unused, CHANGED, grow=0)
         unused |= grow(ref.data > BRIGHT * ref.noise, 2 * broader) | grow(changed, broader)
         level = smooth_level(difference, unused, self.parameters.sky_box, noise)
-        return replace(new, data=new.data - level), float(np.median(level[::8, ::8]))
+        fitted = new.fitted and replace(new.fitted, data=new.fitted.data - level)
+        return replace(new, data=new.data - level, fitted=fitted), float(np.median(level[::8, ::8]))
 
     @staticmethod
     def _warp(

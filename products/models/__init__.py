@@ -7,7 +7,7 @@ from products.models.calibrators import CalibratorFile, DataFile
 from products.models.catalogs import CatalogCell, CatalogExcerpt
 from products.models.cutouts import Cutouts
 from products.models.exposures import Exposure
-from products.models.fakes import FakeAnalysis, FakeSet
+from products.models.fakes import FakeAnalysis, FakeKind, FakeLoss, FakeSet
 from products.models.forced import ForcedFlux, ForcedRequest
 from products.models.images import (
     CoaddImage,
@@ -55,6 +55,8 @@ __all__ = [
     "DifferenceImage",
     "Exposure",
     "FakeAnalysis",
+    "FakeKind",
+    "FakeLoss",
     "FakeSet",
     "ForcedFlux",
     "ForcedRequest",

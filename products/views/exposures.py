@@ -10,7 +10,7 @@ from django.views.decorators.http import require_safe
 from products.filters.exposures import ExposureFilter
 from products.models import Exposure, Report
 from products.selectors import exposures as selector
-from products.selectors import states
+from products.selectors import fakes, states
 from products.selectors.tags import ChosenTag, chosen_tag
 from products.selectors.trace import exposure_by_name
 from products.views.focal_plane import focal_plane
@@ -101,6 +101,7 @@ def exposure(request: HttpRequest, name: str) -> HttpResponse:
             "by": by,
             "before": before,
             "after": after,
+            "fakes": fakes.of_exposure(found, tag),
             "attempts": attempts.order_by("-started_at")[:100],
             "header": sorted(found.header.items()),
         },

@@ -27,7 +27,7 @@ class Series:
     """The efficiency of one set of fakes."""
 
     name: str
-    is_second: bool  # solid and blue; the first is grey and dashed
+    rank: int  # the first is grey and dashed, the second blue, the third green
     points: list[Point]
     line: str
     half: float | None  # place of the magnitude at which half are found
@@ -54,7 +54,7 @@ def efficiency_plot(
     from_limit: bool = False,
     size: tuple[int, int] = (560, 300),
 ) -> Plot | None:
-    """Fractions found against magnitude, one or two sets; None without fakes."""
+    """Fractions found against magnitude, up to three sets; None without fakes."""
     filled = [(name, found) for name, found in sets if found.bins]
     if not filled:
         return None
@@ -62,18 +62,18 @@ def efficiency_plot(
     low, high = min(mags) - BIN, max(mags) + BIN
     drawn = frame((low, high), (0.0, 100.0), width=size[0], height=size[1])
     series = []
-    for name, found in filled:
+    for rank, (name, found) in enumerate(filled):
         points = [
             Point(
                 drawn.x.at(one.magnitude), drawn.y.at(100 * one.fraction), drawn.y.at(100 * one.low),
                 drawn.y.at(100 * one.high), f"{name}: {one.found} of {one.n} at {one.magnitude:.2f}".replace("-", "−"),
-                is_open=name == sets[0][0],
+                is_open=rank == 0,
             )
             for one in found.bins
         ]  # fmt: skip
         line = "M" + "L".join(f"{point.x} {point.y}" for point in points)
         half = drawn.x.at(found.half) if found.half is not None else None
-        series.append(Series(name, name != sets[0][0], points, line, half, found))
+        series.append(Series(name, rank, points, line, half, found))
     title = "magnitude of the fake − 5σ limit of its image" if from_limit else "AB magnitude of the fake"
     place = drawn.x.at(limit) if limit is not None and low <= limit <= high else None
     return Plot(drawn, title, "found (%)", series, limit=place)

@@ -1,39 +1,50 @@
-"""Fakes: the same for the same seed, where there is room, as bright as they say, with the noise of their light."""
+"""Fakes drawn: the same for the same seed, where there is room, as bright as they say, of the kinds that are wanted."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 from scipy.spatial import cKDTree
+from scipy.stats import gamma, kstest
 
-from processing.algorithms.fakes import FAKES, FakeParameters, draw_fakes, inject, match_fakes
-from processing.algorithms.psf_model import moffat_model
+from processing.algorithms.fakes import HOSTED, HOSTLESS, STREAK, VARIABLE, FakeParameters, Scene, draw_fakes
 from processing.errors import BadInput
+from processing.parameters import ConfigurationError
 
 SHAPE = (700, 900)
-SOURCES = np.dtype([("x", "f8"), ("y", "f8"), ("r50", "f4"), ("is_star", "?")])
+SOURCES = np.dtype(
+    [
+        ("x", "f8"), ("y", "f8"), ("x_psf", "f8"), ("y_psf", "f8"), ("r50", "f4"), ("flux", "f4"), ("flux_psf", "f4"),
+        ("ellipticity", "f4"), ("theta", "f4"), ("p_star", "f4"), ("is_star", "?"), ("is_saturated", "?"),
+        ("is_masked", "?"),
+    ]
+)  # fmt: skip
 
 
-def sources(galaxies: int = 40, seed: int = 1) -> np.ndarray:
+def sources(galaxies: int = 40, stars: int = 100, seed: int = 1) -> np.ndarray:
     rng = np.random.default_rng(seed)
-    table = np.zeros(100 + galaxies, SOURCES)
+    table = np.zeros(stars + galaxies, SOURCES)
     table["x"], table["y"] = rng.uniform(0, SHAPE[1], len(table)), rng.uniform(0, SHAPE[0], len(table))
-    table["r50"], table["is_star"] = 2.0, True
-    table["r50"][100:], table["is_star"][100:] = rng.uniform(3.5, 8, galaxies), False
+    table["x_psf"], table["y_psf"] = table["x"], table["y"]
+    table["r50"], table["is_star"], table["p_star"] = 2.0, True, 0.99
+    table["flux"] = table["flux_psf"] = 10 ** rng.uniform(2.5, 5.5, len(table))
+    table["r50"][stars:], table["is_star"][stars:] = rng.uniform(3.5, 8, galaxies), False
+    table["p_star"][stars:] = 0.01
+    table["ellipticity"][stars:], table["theta"][stars:] = 0.5, rng.uniform(-90, 90, galaxies)
     return table
 
 
-def draw(mask: np.ndarray | None = None, table: np.ndarray | None = None, **parameters) -> np.ndarray:
+def scene(mask: np.ndarray | None = None, limit: float | None = 22.0) -> Scene:
     mask = np.zeros(SHAPE, bool) if mask is None else mask
-    table = sources() if table is None else table
-    return draw_fakes(mask, table, zero_point=28.0, limiting_magnitude=22.0, parameters=FakeParameters(**parameters))
+    return Scene(mask, lambda x, y: np.full(np.shape(x), 28.0), limit, 4.0)
 
 
-def fakes_at(xy: np.ndarray, flux: float | np.ndarray) -> np.ndarray:
-    fakes = np.zeros(len(xy), FAKES)
-    fakes["x"], fakes["y"] = xy.T
-    fakes["flux"], fakes["host"] = flux, -1
-    return fakes
+def draw(mask: np.ndarray | None = None, table: np.ndarray | None = None, seed: int = 1, **parameters) -> np.ndarray:
+    return draw_fakes(scene(mask), sources() if table is None else table, FakeParameters(**parameters), seed)
+
+
+def of_kind(fakes: np.ndarray, kind: str) -> np.ndarray:
+    return fakes[fakes["kind"] == kind]
 
 
 def test_the_same_seed_gives_the_same_fakes_and_another_one_others():
@@ -42,12 +53,35 @@ def test_the_same_seed_gives_the_same_fakes_and_another_one_others():
 
 
 def test_magnitudes_are_uniform_around_the_limit_and_fluxes_follow_from_the_zero_point():
-    found = np.concatenate([draw(seed=seed, brighter=3.0, fainter=0.5) for seed in range(6)])
+    found = np.concatenate([draw(seed=seed, brighter=3.0, fainter=0.5, streaks=0) for seed in range(6)])
     assert found["mag"].min() >= 19 and found["mag"].max() <= 22.5
     spread = 3.5 / np.sqrt(12)
     assert found["mag"].mean() == pytest.approx(20.75, abs=4 * spread / np.sqrt(len(found)))
     assert found["mag"].std() == pytest.approx(spread, rel=0.1)
-    np.testing.assert_allclose(found["flux"], 10 ** (0.4 * (28 - found["mag"])))
+    np.testing.assert_allclose(np.abs(found["flux"]), 10 ** (0.4 * (28 - found["mag"])))
+
+
+@pytest.mark.parametrize("ratio", [3.0, 0.2])
+def test_faint_ones_are_as_many_times_more_as_asked_for(ratio):
+    """Linear between the ends: the fainter half holds (1 + 3 r) / (4 + 4 r) of them."""
+    found = np.concatenate([draw(seed=s, faint_to_bright=ratio, streaks=0, variable=0) for s in range(12)])
+    faint = np.mean(found["mag"] > 22 + (0.5 - 4) / 2)
+    assert faint == pytest.approx((1 + 3 * ratio) / (4 + 4 * ratio), abs=4 * 0.5 / np.sqrt(len(found)))
+
+
+def test_the_kinds_come_in_the_parts_that_are_asked_for():
+    found = draw(table=sources(galaxies=150, stars=300), count=80, min_separation=10)
+    parts = {kind: np.mean(found["kind"] == kind) for kind in (HOSTLESS, HOSTED, VARIABLE, STREAK)}
+    assert len(found) == 80
+    assert parts == pytest.approx({HOSTLESS: 0.25, HOSTED: 0.45, VARIABLE: 0.25, STREAK: 0.05}, abs=0.051)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"hostless": 0.7, "variable": 0.4}, {"least_change": 0.9}, {"longest_streak": 1.0}], ids=str
+)
+def test_parts_above_the_whole_and_ends_in_the_wrong_order_are_refused(wrong):
+    with pytest.raises(ConfigurationError):
+        FakeParameters.build(wrong)
 
 
 def test_fakes_keep_their_distance_from_each_other_from_masks_and_from_the_edge():
@@ -66,112 +100,69 @@ def test_fakes_keep_their_distance_from_each_other_from_masks_and_from_the_edge(
 def test_where_there_is_no_room_there_are_fewer_or_none():
     assert 5 < len(draw(count=500, min_separation=100)) < 80
     assert len(draw(np.ones(SHAPE, bool))) == 0
-    assert len(draw_fakes(
-        np.zeros((60, 60), bool), sources(), zero_point=28.0, limiting_magnitude=22.0, parameters=FakeParameters()
-    )) == 0  # fmt: skip
+    assert len(draw_fakes(scene(np.zeros((60, 60), bool)), sources(), FakeParameters(), 1)) == 0
 
 
-def test_most_fakes_lie_in_galaxies_like_their_light():
+def test_fakes_lie_in_galaxies_like_their_light():
+    """Radii in units of the ellipse follow the exponential disc, and the ellipse has the axes of the galaxy."""
     table = sources(galaxies=60)
-    found = np.concatenate([draw(table=table, seed=seed, hostless=0.3, min_separation=5) for seed in range(5)])
-    hosted = found[found["host"] >= 0]
-    assert len(hosted) / len(found) == pytest.approx(0.7, abs=0.12)  # some galaxies lie at the edge
-    assert not table["is_star"][hosted["host"]].any()
+    everywhere = {"hostless": 0, "variable": 0, "streaks": 0, "min_separation": 0}
+    found = [of_kind(draw(table=table, seed=seed, **everywhere), HOSTED) for seed in range(12)]
+    assert all(len(np.unique(one["host"])) == len(one) for one in found)
+    hosted = np.concatenate(found)
     hosts = table[hosted["host"]]
-    distance = np.hypot(hosted["x"] - hosts["x"], hosted["y"] - hosts["y"]) / hosts["r50"]
-    # Half of the light lies within the half-light radius.
-    assert np.mean(distance < 1) == pytest.approx(0.5, abs=4 * 0.5 / np.sqrt(len(hosted)))
+    assert len(hosted) > 400 and not hosts["is_star"].any()
+    turn = np.radians(hosts["theta"])
+    dx, dy = hosted["x"] - hosts["x"], hosted["y"] - hosts["y"]
+    along, across = dx * np.cos(turn) + dy * np.sin(turn), dy * np.cos(turn) - dx * np.sin(turn)
+    assert np.std(along) / np.std(across) == pytest.approx(1 / 0.5, rel=0.25)
+    inner = np.hypot(along * np.sqrt(0.5), across / np.sqrt(0.5)) / hosts["r50"]
+    assert np.mean(inner < 1) == pytest.approx(0.5, abs=4 * 0.5 / np.sqrt(len(hosted)))
+    assert kstest(inner, gamma(2, scale=1 / 1.67835).cdf).pvalue > 1e-3
+    assert np.mean(inner < 0.2) > 0.02  # nuclear ones included
 
 
-def test_without_galaxies_or_sources_all_fakes_have_no_host():
-    for table in (sources(galaxies=0), sources()[:0]):
-        found = draw(table=table, hostless=0.0)
-        assert len(found) > 50 and np.all(found["host"] == -1)
+def test_bright_galaxies_are_hosts_more_often():
+    table = sources(galaxies=60)
+    table["flux"][100:130], table["flux"][130:] = 9000.0, 1000.0
+    found = [draw(table=table, seed=s, count=2, hostless=0, variable=0, streaks=0) for s in range(150)]
+    hosts = np.concatenate([of_kind(one, HOSTED)["host"] for one in found])
+    assert np.mean(hosts < 130) == pytest.approx(0.9, abs=4 * 0.3 / np.sqrt(len(hosts)))
+
+
+def test_stars_vary_by_parts_of_their_flux_and_each_once():
+    table = sources(galaxies=0, stars=400)
+    table["is_saturated"][:100] = table["is_masked"][100:150] = True
+    found = of_kind(draw(table=table, count=100, hostless=0, variable=1, streaks=0, min_separation=0), VARIABLE)
+    assert len(found) > 80 and len(np.unique(found["host"])) == len(found)
+    assert found["host"].min() >= 150
+    part = np.abs(found["flux"]) / found["star_flux"]
+    assert part.min() >= 0.05 and part.max() <= 0.8
+    np.testing.assert_array_equal(found["star_flux"], table["flux_psf"][found["host"]])
+    np.testing.assert_array_equal(found["x"], table["x_psf"][found["host"]])
+    assert 0.3 < np.mean(found["flux"] < 0) < 0.7
+
+
+def test_streaks_have_the_lengths_and_the_light_that_are_asked_for():
+    found = np.concatenate([draw(seed=s, count=40, hostless=0, variable=0, streaks=1.0) for s in range(5)])
+    streaks = of_kind(found, STREAK)
+    length = streaks["length"] / 4.0
+    assert len(streaks) > 60 and length.min() >= 2 and length.max() <= 20 + 1e-5
+    np.testing.assert_allclose(streaks["flux"], 10 ** (0.4 * (28 - streaks["mag"])))
+    within = streaks["flux"] / np.hypot(1, length)  # within one FWHM
+    assert within.min() > 10 ** (0.4 * 5.5) * 0.99 and within.max() < 10 ** (0.4 * 10) * 1.01
+    assert np.ptp(streaks["angle"]) > 150
+
+
+def test_without_galaxies_stars_or_sources_all_fakes_have_no_host():
+    bare = sources(galaxies=0)
+    bare["is_saturated"] = True
+    for table in (bare, sources()[:0]):
+        found = draw(table=table, hostless=0.0, streaks=0.0)
+        assert len(found) > 50 and np.all(found["host"] == -1) and np.all(found["kind"] == HOSTLESS)
 
 
 @pytest.mark.parametrize("limit", [None, np.nan, np.inf])
 def test_an_image_without_a_limit_is_refused(limit):
     with pytest.raises(BadInput, match="limiting magnitude"):
-        draw_fakes(
-            np.zeros(SHAPE, bool), sources(), zero_point=28.0, limiting_magnitude=limit, parameters=FakeParameters()
-        )
-
-
-def lattice(step: int = 50) -> np.ndarray:
-    rng = np.random.default_rng(3)
-    at = np.array([(x, y) for y in range(step, SHAPE[0], step) for x in range(step, SHAPE[1], step)], float)
-    return at + rng.uniform(-0.5, 0.5, at.shape)
-
-
-@pytest.mark.parametrize("fwhm", [2.2, 4.2])
-def test_injected_light_is_as_much_as_it_says_with_the_noise_of_its_photons(fwhm):
-    psf, xy, flux = moffat_model(fwhm, SHAPE), lattice(), 900.0
-    empty, variance = np.zeros(SHAPE, np.float32), np.full(SHAPE, 100, np.float32)
-    data, spread = inject(empty, variance, psf, fakes_at(xy, flux), np.random.default_rng(4))
-    reach = psf.half_size + 1
-    sums = []
-    for x, y in np.rint(xy).astype(int):
-        box = slice(max(y - reach, 0), y + reach + 1), slice(max(x - reach, 0), x + reach + 1)
-        sums.append((data[box].sum(), (spread - 100)[box].sum()))
-    counts, added = np.array(sums).T
-    assert counts.mean() == pytest.approx(flux, abs=4 * np.sqrt(flux / len(xy)))
-    assert counts.std() == pytest.approx(np.sqrt(flux), rel=4 / np.sqrt(2 * len(xy)))
-    np.testing.assert_allclose(added, flux, rtol=1e-3)
-
-
-@pytest.mark.parametrize("fwhm, tolerance", [(2.2, 0.04), (3.0, 0.004), (4.2, 5e-4)])
-def test_the_gradient_over_the_core_is_that_of_the_exact_place(fwhm, tolerance):
-    """The expected light, read from the variance, against the profile at the sub-pixel position."""
-    psf, xy, flux = moffat_model(fwhm, SHAPE), lattice(), 1e5
-    blank = np.ones(SHAPE, np.float32)
-    _, spread = inject(blank * 0, blank, psf, fakes_at(xy, flux), np.random.default_rng(1))
-    for x, y in xy:
-        i, j = round(x), round(y)
-        expected = flux * psf.stamp(x, y, x - i, y - j)
-        core = psf.half_size
-        light = (spread - 1)[j - core : j + core + 1, i - core : i + core + 1]
-        v, u = np.indices(light.shape) - core
-        for axis, truth in ((u, x - i), (v, y - j)):
-            assert (light * axis)[core - 5 : core + 6, core - 5 : core + 6].sum() / flux == pytest.approx(
-                (expected * axis)[core - 5 : core + 6, core - 5 : core + 6].sum() / flux, abs=0.02
-            ), truth
-        assert np.abs(light - expected).max() < tolerance * expected.max()
-
-
-def test_unusable_pixels_stay_unusable_and_inputs_stay_as_they_were():
-    psf, xy = moffat_model(3.0, SHAPE), lattice()
-    data, variance = np.zeros(SHAPE, np.float32), np.full(SHAPE, 100, np.float32)
-    variance[:, 100] = 0
-    kept = data.copy(), variance.copy()
-    injected, spread = inject(data, variance, psf, fakes_at(xy, 5000.0), np.random.default_rng(1))
-    assert not spread[:, 100].any()
-    np.testing.assert_array_equal(data, kept[0])
-    np.testing.assert_array_equal(variance, kept[1])
-    again, _ = inject(data, variance, psf, fakes_at(xy, 5000.0), np.random.default_rng(1))
-    np.testing.assert_array_equal(injected, again)
-
-
-def test_light_beyond_the_edge_is_lost():
-    psf = moffat_model(3.0, SHAPE)
-    data, variance = np.zeros(SHAPE, np.float32), np.full(SHAPE, 100, np.float32)
-    at = np.array([[-0.4, 300.0], [-200.0, 10.0], [899.0, 699.0]])
-    injected, _ = inject(data, variance, psf, fakes_at(at, 1e5), np.random.default_rng(1))
-    assert injected[250:350, :30].sum() == pytest.approx(0.5 * 1e5, rel=0.2)
-    assert injected.sum() < 1.0e5
-
-
-def test_no_fake_changes_nothing_and_negative_light_is_refused():
-    psf = moffat_model(3.0, SHAPE)
-    data, variance = np.zeros(SHAPE, np.float32), np.full(SHAPE, 100, np.float32)
-    same, _ = inject(data, variance, psf, fakes_at(np.zeros((0, 2)), 1.0), np.random.default_rng(1))
-    np.testing.assert_array_equal(same, data)
-    with pytest.raises(BadInput, match="negative"):
-        inject(data, variance, psf, fakes_at(np.array([[50.0, 50.0]]), -1.0), np.random.default_rng(1))
-
-
-def test_the_closest_pairs_are_matched_first_and_each_only_once():
-    fakes = fakes_at(np.array([[10.0, 10], [13, 10], [50, 50], [90, 90]]), 1.0)
-    x, y = np.array([12.2, 50.4, 200.0]), np.array([10.0, 50.3, 200.0])
-    np.testing.assert_array_equal(match_fakes(fakes, x, y, radius=3.0), [-1, 0, 1, -1])
-    np.testing.assert_array_equal(match_fakes(fakes, x[:0], y[:0], radius=3.0), -1)
-    assert len(match_fakes(fakes[:0], x, y, radius=3.0)) == 0
+        draw_fakes(scene(limit=limit), sources(), FakeParameters(), 1)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from processing.algorithms.fakes import FAKES
-from processing.steps.fakeanalysis import RECOVERY
+from processing.steps.fakeanalysis import RECOVERY, outcomes
 from products.models import (
     CalibratorFile,
     Exposure,
@@ -49,35 +49,48 @@ def calibrator(applied_to: ScienceImage | None = None, **fields: Any) -> Calibra
     return row
 
 
+KINDS = ("hostless", "hosted", "hosted", "variable")
+
+
 def fakes(of: CCD, tag: str = "current", n: int = 40, found_above: float = 5.0) -> FakeAnalysis:
-    """Fakes of a CCD from bright to faint; those of S/N above `found_above` were found, every tenth of them was cut."""
+    """Fakes of a CCD from bright to faint; those of S/N above `found_above` were found, every tenth of them was cut.
+
+    Every fourth is a star that varies, of which every other one fades.
+    """
     zero_point = of.zero_point
     injected = np.zeros(n, FAKES)
     rng = np.random.default_rng(5)
     injected["x"], injected["y"] = rng.uniform(5, SHAPE[1] - 6, n), rng.uniform(5, SHAPE[0] - 6, n)
     injected["mag"], injected["host"] = np.linspace(18.4, 22.9, n), -1
+    injected["kind"] = [KINDS[index % len(KINDS)] for index in range(n)]
     injected["flux"] = 10 ** (0.4 * (zero_point.at(injected["x"], injected["y"]) - injected["mag"]))
+    injected["flux"][7::8] *= -1
     injecting = provenance("fakeinjection", zero_point.provenance, tag=tag, count=n)
     same = FakeSet.objects.filter(zero_point=zero_point, provenance=injecting).first()
     fake_set = same or saved(
         FakeSet(zero_point=zero_point, n_fakes=n, random_seed=1, table=injected, provenance=injecting)
     )
     table = np.zeros(n, RECOVERY)
-    snr = injected["flux"] / 70.0
+    snr = np.abs(injected["flux"]) / 70.0
+    table["expected_snr"], table["response"] = snr, 1
     table["is_detected"] = snr > found_above
     table["is_bad"] = table["is_detected"] & (np.arange(n) % 10 == 4)
-    table["is_kept"] = table["is_detected"] & ~table["is_bad"]
+    table["is_kept"] = table["is_passed"] = table["is_detected"] & ~table["is_bad"]
     for name in ("x", "y", "flux", "flux_error", "snr", "score"):
         table[name] = np.nan
     seen = table["is_detected"]
     table["x"][seen], table["y"][seen], table["flux"][seen] = (injected[name][seen] for name in ("x", "y", "flux"))
     table["flux_error"][seen], table["snr"][seen], table["score"][seen] = 70.0, snr[seen], 0.9
+    losses = [_loss(index, injected[index], table[index]) for index in np.flatnonzero(~table["is_passed"])]
+    table["reason"][~table["is_passed"]] = [loss["reason"] for loss in losses]
     score_set = of.measurement_set.score_sets.get(provenance__tags__tag=tag)
     analyzing = provenance("fakeanalysis", score_set.provenance, injecting, tag=tag, match_radius=3.0)
+    stamps = rng.normal(0, 20, (2, len(losses), 31, 31)).astype(np.float32)
     return saved(
         FakeAnalysis(
             fake_set=fake_set, score_set=score_set, table=table, n_detected=int(seen.sum()),
-            n_kept=int(table["is_kept"].sum()), provenance=analyzing,
+            n_kept=int(table["is_kept"].sum()), n_passed=int(table["is_passed"].sum()), losses=losses,
+            outcomes=outcomes(injected, table), provenance=analyzing, new=stamps[0], difference=stamps[1],
         )
     )  # fmt: skip
 
@@ -94,3 +107,14 @@ def forced(of: CCD, tag: str = "current") -> ForcedFlux:
     ForcedRequest.objects.create(object=one.object, tag=tag, state="done", n_images=1, n_measured=1, n_new=1, **place)
     row.set_position(one.object.ra, one.object.dec).save(force_insert=True)
     return row
+
+
+def _loss(index: int, fake: np.void, seen: np.void) -> dict[str, Any]:
+    """The reason as the analysis keeps it: a cut, or too faint."""
+    found = {
+        "fake": int(index), "kind": str(fake["kind"]), "x": float(fake["x"]), "y": float(fake["y"]),
+        "mag": float(fake["mag"]), "fades": bool(fake["flux"] < 0), "expected": round(float(seen["expected_snr"]), 2),
+    }  # fmt: skip
+    if seen["is_detected"]:
+        return found | {"reason": "cut", "value": 3.1, "threshold": 2.0, "cuts": [["psf_chi2", 3.1, 2.0]]}
+    return found | {"reason": "faint", "value": found["expected"], "threshold": 5.0}

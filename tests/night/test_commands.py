@@ -11,6 +11,7 @@ from astropy.io import fits
 from django.core.management import get_commands, load_command_class
 from django.core.management.base import CommandError
 
+from processing.errors import BadInput
 from processing.management.step_command import StepCommand
 from processing.pipelines import SCIENCE
 from processing.plugins import load
@@ -144,6 +145,36 @@ def test_fakes_are_injected_and_found_again(night, command):
     before = counts()
     command("inject_fakes", late().name, section=["N2"])
     assert counts() == before
+
+
+def test_normal_processing_injects_fakes_where_it_is_their_turn(night, command):
+    every = ["pipeline.fakes_every=1"]
+    command("process_exposure", late().name, numprocs=0, sections="N2", assignments=every)
+    analysis, report = FakeAnalysis.objects.get(), Report.objects.order_by("-started_at").first()
+    names = [step["name"] for step in report.steps]
+    assert report.state == "done" and names[-1] == "fakeanalysis" and "fakes: subtraction" in names
+    assert report.steps[-1]["counts"]["fakes_detected"] == analysis.n_detected > 0
+    before = counts()
+    command("inject_fakes", late().name, section=["N2"])
+    assert counts() == before
+    command("process_exposure", late().name, numprocs=0, sections="N1", assignments=["pipeline.fakes_every=0"])
+    assert FakeAnalysis.objects.count() == 1
+
+
+@pytest.mark.parametrize("error", [BadInput(what="fakes", reason="no room"), RuntimeError("a bug")], ids=repr)
+def test_fakes_that_fail_do_not_fail_their_ccd_unless_they_were_asked_for(night, command, monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("processing.fakes.inject", fail)
+    command("process_exposure", late().name, numprocs=0, sections="N2", assignments=["pipeline.fakes_every=1"])
+    report = Report.objects.order_by("-started_at").first()
+    assert report.state == "done" and not (report.error_type or report.error_step or report.traceback)
+    assert report.steps[-1]["name"] == "fakes: light"
+    assert report.steps[-1]["warnings"][-1] == f"fakes failed: {type(error).__name__}: {error}"
+    assert not FakeAnalysis.objects.exists()
+    with pytest.raises(CommandError):
+        command("inject_fakes", late().name, section=["N2"])
 
 
 def test_the_same_images_make_the_same_reference_and_others_need_another_name(night, command):

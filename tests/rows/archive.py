@@ -87,6 +87,8 @@ class Archive:
             "calibrators": "/calibrators/",
             "calibrator": f"/calibrators/{self.ccd.image.calibrators.get().pk}/",
             "fakes": "/fakes/",
+            "fakes by exposure": "/fakes/?by=exposure",
+            "lost fakes": "/fakes/lost/",
             "fakes of an image": f"/fakes/{self.ccd.measurement_set.score_sets.get().fake_analyses.get().pk}/",
             "pipeline": "/pipeline/",
             "step": "/pipeline/steps/subtraction/",

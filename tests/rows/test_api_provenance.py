@@ -203,15 +203,44 @@ def test_calibrators_say_how_good_they_are_and_their_images_are_one_query_away(s
     assert client.get(f"{API}/images/?calibrator=nonsense").status_code == 400
 
 
+def test_the_efficiency_of_exposures_nights_and_all_together(site, client, ada):
+    factories.fakes(site.again)
+    (every,) = client.get(f"{API}/fake-analyses/efficiency/").json()
+    assert (every["images"], every["n"], every["of"]) == (2, 80, "")
+    stages = [every[name] for name in ("detected", "kept", "passed")]
+    assert stages[0]["found"] > stages[1]["found"] == stages[2]["found"]
+    assert sum(one["n"] for one in every["kept"]["bins"]) == 80 and every["detected"]["half"]
+    exposures = client.get(f"{API}/fake-analyses/efficiency/?by=exposure").json()
+    assert {one["of"] for one in exposures} == {site.name, site.again.image.exposure.name}
+    assert all(one["n"] == 40 for one in exposures)
+    nights = client.get(f"{API}/fake-analyses/efficiency/?by=night&from_limit=true").json()
+    assert sum(one["images"] for one in nights) == 2 and all(one["limit"] == 0 for one in nights)
+    (only,) = client.get(f"{API}/fake-analyses/efficiency/?kind=variable&exposure={site.name}").json()
+    assert only["n"] == 10 and [one["kind"] for one in only["accuracy"]] == ["variable"]
+    for wrong in ("by=week", "kind=nova", "colour=red"):
+        assert client.get(f"{API}/fake-analyses/efficiency/?{wrong}").status_code == 400
+
+
+def test_lost_fakes_by_kind_and_reason(site, client, ada):
+    (row,) = results(client, "fake-analyses/")
+    lost = client.get(f"{API}/fake-analyses/lost/").json()
+    assert len(lost) == row["n_fakes"] - row["n_passed"]
+    assert [one["below_limit"] for one in lost] == sorted(one["below_limit"] for one in lost)
+    cut = client.get(f"{API}/fake-analyses/lost/?reason=cut&kind=hosted").json()
+    assert cut and {(one["reason"], one["kind"]) for one in cut} == {("cut", "hosted")}
+    assert cut[0]["why"] == "failed a cut: psf_chi2 3.1, limit 2" and cut[0]["exposure"] == site.name
+    assert client.get(f"{API}/fake-analyses/lost/?reason=weather").status_code == 400
+
+
 def test_fakes_come_image_by_image_and_one_by_one(site, client, ada):
     (row,) = results(client, f"fake-analyses/?exposure={site.name}")
     assert row["n_fakes"] == 40 and row["n_kept"] < row["n_detected"] < 40
     assert results(client, "fake-analyses/?tag=trial") == []
     fakes = client.get(f"{API}/fake-analyses/{row['id']}/fakes/").json()
     assert len(fakes) == 40 and sum(fake["is_kept"] for fake in fakes) == row["n_kept"]
-    assert all(bool(fake["reason"]) != fake["is_kept"] for fake in fakes)
-    assert any("too faint" in fake["reason"] for fake in fakes)
-    assert any(fake["reason"] == "detected, failed a cut" for fake in fakes)
+    assert all(bool(fake["reason"]) == bool(fake["why"]) != fake["is_passed"] for fake in fakes)
+    assert {fake["reason"] for fake in fakes} == {"", "cut", "faint"}
+    assert {fake["kind"] for fake in fakes} == {"hostless", "hosted", "variable"}
     (fake_set,) = results(client, "fake-sets/?section=N1")
     assert fake_set["n_fakes"] == 40 and fake_set["id"] == row["fake_set"]
 

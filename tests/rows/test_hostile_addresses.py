@@ -55,7 +55,11 @@ PARAMETERS = {
     "calibrators": (
         "kind", "calibrator_set", "instrument", "section", "filter", "valid_at", "sort", "page", "size",
     ),
-    "fakes": ("exposure", "section", "filter", "instrument", "start", "end", "x", "sort", "page", "size", "tag"),
+    "fakes": (
+        "exposure", "section", "filter", "instrument", "start", "end", "x", "sort", "page", "size", "tag", "kind", "by",
+        "from_limit",
+    ),
+    "lost fakes": ("exposure", "section", "start", "end", "page", "size", "tag", "kind", "reason"),
 }  # fmt: skip
 
 

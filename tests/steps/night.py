@@ -42,7 +42,7 @@ from processing.pipelines import (
     Scoring,
     Subtraction,
 )
-from processing.providers import Calibrators, CoaddInputs, ReferenceProducts, StarCatalog
+from processing.providers import Calibrators, CoaddInputs, ReferenceProducts, StarCatalog, Untouched
 from processing.simulated_night import (
     Night,
     Shot,
@@ -238,23 +238,35 @@ class CCD:
 
     @cached_property
     def fakes(self) -> Any:
-        names = ("image", "sources", "zero_point")
+        names = ("image", "sources", "psf", "zero_point")
         return self.calls.run(FakeInjection(count=40), **{name: self.new[name] for name in names})
 
     @cached_property
     def found_with_fakes(self) -> Products:
         """The same from an image with fakes in it."""
         other = CCD()
-        store = DataStore(self.new["image"], self.fakes, self.new["psf"])
+        store = DataStore(self.new["image"], self.fakes, self.new["psf"], self.new["background"])
         given = {**self.found, "image": injected(store)}
-        warped, difference = Subtraction().run(**{name: given[name] for name in (*self.new, "reference", "made_of")})
+        warped, difference = Subtraction().run(
+            **{name: given[name] for name in (*self.new, "reference", "made_of")},
+            before=Untouched(self.new["image"], self.found["warped"]),
+        )
         return other.searched({**given, "warped": warped, "difference": difference})
 
     @cached_property
     def analysis(self) -> Any:
-        again = self.found_with_fakes
-        run = FakeRun(again["measurement_set"], again["score_set"])
-        return self.calls.run(FakeAnalyzing(), fake_set=self.fakes, score_set=self.found["score_set"], found=run)
+        return self.calls.run(
+            FakeAnalyzing(),
+            fake_set=self.fakes,
+            score_set=self.found["score_set"],
+            found=self.run_of(self.found_with_fakes),
+        )
+
+    def run_of(self, given: Products) -> FakeRun:
+        """What the analysis of fakes takes of an image with fakes."""
+        names = ("image", "difference", "detections", "measurement_set", "score_set", "background")
+        merge = Detection().parameters.peaks.merge_fwhm
+        return FakeRun(*(given[name] for name in names), self.found["detections"], merge)
 
     @cached_property
     def forced(self) -> list[Any]:

@@ -7,7 +7,6 @@ import pytest
 
 from processing.algorithms.scoring.base import Scorer
 from processing.pipelines import Cutting, Detection, FakeAnalyzing, Measuring, Scoring
-from processing.steps.fakeanalysis import FakeRun
 from tests.steps.night import CCD, fingerprint
 
 
@@ -58,7 +57,7 @@ def test_detections_that_are_all_deleted_leave_stamps_but_no_rows(ccd):
 
 
 def test_fakes_are_all_lost_where_nothing_is_found(ccd, empty):
-    run = FakeRun(empty["measurement_set"], empty["score_set"])
+    run = ccd.run_of(empty)
     analysis = FakeAnalyzing().run(fake_set=ccd.fakes, score_set=ccd.found["score_set"], found=run)
     assert (analysis.n_detected, analysis.n_kept) == (0, 0)
     assert np.isnan(analysis.table["flux"]).all() and len(analysis.table) == ccd.fakes.n_fakes

@@ -39,6 +39,7 @@ class Epoch:
     noise: float | np.ndarray  # background rms, electrons: one number or (ny, nx); of the reference before resampling
     zero_point: float  # mag = -2.5 log10(electrons) + zero_point
     fwhm: float  # px of the new grid
+    fitted: Epoch | None = None  # the same without what was put into it: whatever is fitted to pixels looks at this
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,8 @@ def _common_mask(new: Epoch, reference: Epoch) -> np.ndarray:
 
 def _filled(epoch: Epoch, mask: np.ndarray) -> Epoch:
     variance = fill(epoch.variance, mask, background=float(np.mean(epoch.noise)) ** 2)
-    values = {**vars(epoch), "data": fill(epoch.data, mask), "variance": variance, "mask": mask}
+    fitted = epoch.fitted and _filled(epoch.fitted, mask)
+    values = {**vars(epoch), "data": fill(epoch.data, mask), "variance": variance, "mask": mask, "fitted": fitted}
     return Epoch(**values)
 
 

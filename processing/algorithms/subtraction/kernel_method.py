@@ -41,9 +41,10 @@ class KernelMethod(MatchingMethod):
         """Fit and apply the kernel to the sharper image. Raises NotEnoughStars below 5 usable ones."""
         positions = self._positions(stars, comparison)
         convolve_new = new.fwhm < reference.fwhm
-        found = self._fitted(new, reference, comparison, positions, convolve_new)
+        seen = new.fitted or new
+        found = self._fitted(seen, reference, comparison, positions, convolve_new)
         if abs(found.sum_ratio - 1) > _TRUSTED_SUM:
-            other = self._fitted(new, reference, comparison, positions, not convolve_new)
+            other = self._fitted(seen, reference, comparison, positions, not convolve_new)
             found = min(found, other, key=lambda matching: abs(matching.sum_ratio - 1))
         image = found.kernel.apply((new if found.convolve_new else reference).data, self.workers)
         return KernelMatching(new, reference, found.kernel, found.convolve_new, found.sum_ratio, image)
