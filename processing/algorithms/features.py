@@ -73,12 +73,10 @@ def features(candidates: Candidates) -> np.ndarray:
 def _columns(candidates: Candidates) -> dict[str, np.ndarray]:
     table, usable = candidates.table, ~candidates.mask
     sign = np.where(table["is_negative"], -1.0, 1.0)[:, None, None]
-    size = candidates.mask.shape[1]
-    offset = np.arange(size) - size // 2
-    radius = np.hypot(offset[:, None], offset[None, :])[None] / table["fwhm"].astype(float)[:, None, None]
-    difference, noise = _flatten(sign * candidates.difference, usable, radius)
-    new, new_noise = _flatten(candidates.new, usable, radius)
-    reference, reference_noise = _flatten(candidates.reference, usable, radius)
+    size, radius = candidates.mask.shape[1], radii(candidates)
+    difference, noise = flatten(sign * candidates.difference, usable, radius)
+    new, new_noise = flatten(candidates.new, usable, radius)
+    reference, reference_noise = flatten(candidates.reference, usable, radius)
     columns = _of_diagnostics(table) | _of_lines(difference / noise, usable, radius)
     # Nothing else looks farther than 3 FWHM.
     reach = min(int(np.ceil(3 * table["fwhm"].max())) + 1, size // 2)
@@ -94,8 +92,18 @@ def _columns(candidates: Candidates) -> dict[str, np.ndarray]:
     )
 
 
-def _flatten(stamps: np.ndarray, usable: np.ndarray, radius: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Stamps without their local median, 0 where unusable, and the noise (n, 1, 1) of their outer pixels."""
+def radii(candidates: Candidates) -> np.ndarray:
+    """Distance (n, size, size) of the pixels of the stamps from their middle, FWHM."""
+    size = candidates.mask.shape[1]
+    offset = np.arange(size) - size // 2
+    return np.hypot(offset[:, None], offset[None, :])[None] / candidates.table["fwhm"].astype(float)[:, None, None]
+
+
+def flatten(stamps: np.ndarray, usable: np.ndarray, radius: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Stamps without their local median, 0 where unusable, and the noise (n, 1, 1) of their outer pixels.
+
+    `stamps` and `usable` are (n, size, size), `radius` the same or (1, size, size), in FWHM from the middle.
+    """
     outer = usable & (radius > 2)
     few = outer.sum(axis=(1, 2)) < 20
     outer[few] = usable[few]

@@ -1,0 +1,97 @@
+"""What scorers learn from: labelled candidates of whole nights, kept in one file of arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from processing.algorithms.diagnostics import DIAGNOSTICS
+from processing.algorithms.features import FEATURES, features
+from processing.algorithms.scoring.base import Candidates
+from processing.algorithms.scoring.inputs import NoiseStamps, noise_stamps
+from processing.errors import BadInput
+from processing.training.fields import REAL
+from products.storage import whole_file
+
+SIZE = 31  # px, of the stamps that are kept
+
+
+@dataclass(frozen=True)
+class Material:
+    """Labelled candidates, one row each."""
+
+    features: np.ndarray  # (n, len(FEATURES)) float32
+    stamps: np.ndarray  # (n, 3, SIZE, SIZE) float16, as in NoiseStamps
+    mask: np.ndarray  # (n, SIZE, SIZE) bool
+    table: np.ndarray  # (n,) dtype DIAGNOSTICS
+    kind: np.ndarray  # (n,) str
+    is_real: np.ndarray  # (n,) bool
+    night: np.ndarray  # (n,) str: candidates of one night of one field are never learned and tested
+
+    def __len__(self) -> int:
+        return len(self.is_real)
+
+    def of(self, rows: np.ndarray) -> Material:
+        """Some of the rows, by number or mask."""
+        return Material(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
+    @property
+    def in_noise(self) -> NoiseStamps:
+        """The stamps for a network."""
+        return NoiseStamps(self.stamps.astype(np.float32), self.mask)
+
+    def counts(self) -> dict[str, int]:
+        """How many there are of each kind, the most frequent first."""
+        kinds, numbers = np.unique(self.kind, return_counts=True)
+        order = np.argsort(-numbers, kind="stable")
+        return {str(kinds[k]): int(numbers[k]) for k in order}
+
+    @classmethod
+    def made(cls, candidates: Candidates, kind: np.ndarray, night: str) -> Material:
+        """From candidates whose `kind` (n,) is known; those whose is not, "", are left out."""
+        sure = np.flatnonzero(kind != "")
+        names = ("new", "reference", "difference", "mask", "table")
+        chosen = Candidates(**{name: getattr(candidates, name)[sure] for name in names})
+        in_noise, kind = noise_stamps(chosen, SIZE), kind[sure].astype("U24")
+        return cls(
+            features=features(chosen),
+            stamps=in_noise.stamps.astype(np.float16),
+            mask=in_noise.mask,
+            table=chosen.table,
+            kind=kind,
+            is_real=np.isin(kind, REAL) | (kind == "real"),
+            night=np.full(len(kind), night, "U40"),
+        )
+
+
+def joined(parts: Sequence[Material]) -> Material:
+    """All of several; BadInput where there is none."""
+    if not parts:
+        raise BadInput(what="the training", reason="there is nothing to learn from")
+    return Material(**{field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(parts[0])})
+
+
+def save(material: Material, path: Path) -> None:
+    """Keep it in a file, whole or not at all."""
+    arrays = {field.name: getattr(material, field.name) for field in fields(material)}
+    with whole_file(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, names=np.array(list(FEATURES)), **arrays)
+
+
+def load(path: Path) -> Material:
+    """What `save` kept. BadInput for another file, or one of other features or diagnostics."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            held = {key: arrays[key] for key in arrays.files}
+    except (OSError, ValueError, BadZipFile) as error:
+        raise BadInput(what=str(path), reason=f"it cannot be read as training material: {error}") from error
+    names = [field.name for field in fields(Material)]
+    if missing := {*names, "names"} - set(held):
+        raise BadInput(what=str(path), reason=f"it is no training material: without {', '.join(sorted(missing))}")
+    if tuple(held["names"]) != tuple(FEATURES) or held["table"].dtype != DIAGNOSTICS:
+        raise BadInput(what=str(path), reason="it has other features than this version; simulate the nights again")
+    return Material(**{name: held[name] for name in names})
