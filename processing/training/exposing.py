@@ -18,7 +18,7 @@ from products.pixel_flags import PixelFlag
 
 EXPOSURE_TIME = 60.0  # s
 SECTION = "N1"
-_RAYS = 60.0, 400.0  # strong and weak particles per Mpx; no search of a single image finds the weak ones
+_RAYS = 60.0, 700.0  # strong and weak particles per Mpx; no search of a single image finds the weak ones
 _WEAK = (0.03, 0.4)  # part of the charge of the others
 _TRAIL = (0.7, 25.0)  # σ of the sky, middle of a trail
 _GHOST = 1.2e-3  # largest crosstalk
@@ -68,7 +68,7 @@ def expose(sky: Sky, frame: Frame, mjd: float, detector: Detector, seed: list[in
     )  # fmt: skip
     noise = np.sqrt(frame.sky)
     artefacts = Artefacts(
-        rays=rays > 2 * noise,
+        rays=rays > 0.7 * noise,
         defects=unflat | (detector.dark * EXPOSURE_TIME > 2 * noise) | (detector.response < 0.2),
         trails=trails > 0.3 * noise,
         ghosts=ghosts > 0.3 * noise,

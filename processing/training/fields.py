@@ -23,8 +23,8 @@ REAL = ("transient", "transient in a galaxy", "nuclear transient", "faded", "var
 
 _CENTRE = 52.1, -27.8  # ra, dec, degrees
 _SAMPLING = (1.9, 5.0)  # px of the FWHM
-_CHANGES = {"transient": 34, "transient in a galaxy": 38, "nuclear transient": 26, "faded": 26, "variable star": 52}
-_MOVERS = 45  # stars per Mpx that move visibly between the epochs
+_CHANGES = {"transient": 60, "transient in a galaxy": 65, "nuclear transient": 45, "faded": 48, "variable star": 90}
+_MOVERS = 70  # stars per Mpx that move visibly between the epochs
 _SNR = (4.5, 150.0)  # of changes in the difference
 _MARGIN = 1.25  # sides of the sky over those of the image
 
@@ -196,7 +196,7 @@ def _in_galaxy(galaxy: np.void, kind: str, p: SkyParameters, rng: np.random.Gene
 def _frames(camera: Camera, side: int, rng: np.random.Generator) -> tuple[Frame, tuple[Frame, ...]]:
     """How the new image and those of the reference see the sky."""
     new = _frame(camera, side, camera.fwhm, 1.0, rng)
-    stacked = rng.random() < 0.25
+    stacked = rng.random() < 0.15
     number = 3 if stacked else 1
     # A stack of three is as deep as its images; a single reference is one of a longer exposure.
     depth = float(rng.uniform(1.0, 2.0)) if stacked else float(np.exp(rng.uniform(np.log(1.3), np.log(8))))
