@@ -40,6 +40,12 @@ class BadModel(BadInput):
     message = "the scorer's model {name}: {reason}; train it again (manage.py train_scorer), or name another one"
 
 
+class NotInstalled(StepError):
+    """Something that only some parts of the site need."""
+
+    message = "{package} is not installed, and {purpose} need it: {command}"
+
+
 class BadExposureFile(BadInput):
     """A file from outside that is not let in, or pixels that are no picture of the sky; `code` is of a closed list.
 

@@ -99,9 +99,7 @@ def _sky_parameters(seed: int, side: int, scale: float, rng: np.random.Generator
     )  # fmt: skip
 
 
-def _moving(
-    stars: np.ndarray, camera: Camera, number: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+def _moving(stars: np.ndarray, camera: Camera, number: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """The stars, and the rows of those that were given a motion that shows between the epochs."""
     stars = stars.copy()
     bright = np.flatnonzero((stars["mag_r"] > 13) & (stars["mag_r"] < LIMIT - 1))
@@ -156,9 +154,7 @@ def _varying(
     return stars, rows
 
 
-def _transients(
-    sky: Sky, kinds: list[str], flux: np.ndarray, camera: Camera, rng: np.random.Generator
-) -> np.ndarray:
+def _transients(sky: Sky, kinds: list[str], flux: np.ndarray, camera: Camera, rng: np.random.Generator) -> np.ndarray:
     """Transients (dtype TRANSIENTS) at full light in the new image; those that faded were so in the reference."""
     found = np.zeros(len(kinds), TRANSIENTS)
     p = sky.parameters

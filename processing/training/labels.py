@@ -81,7 +81,7 @@ class _Changes:
         return bool(np.any((apart < 2 * fwhm) & (np.abs(self.flux[others]) > 0.2 * abs(self.flux[first]))))
 
     def static_at(self, x: float, y: float) -> str:
-        """What does not change there: a star that moved, or the residual of a star or galaxy; empty where nothing is."""
+        """What does not change there: a star that moved, or what a star or galaxy left; empty where nothing is."""
         fwhm = self.found.fwhm
         near = self.bright[self.static.query_ball_point((x, y), _FAR * fwhm)]
         distance = np.hypot(self.x[near] - x, self.y[near] - y)

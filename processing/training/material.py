@@ -13,11 +13,13 @@ from processing.algorithms.diagnostics import DIAGNOSTICS
 from processing.algorithms.features import FEATURES, features
 from processing.algorithms.scoring.base import Candidates
 from processing.algorithms.scoring.inputs import NoiseStamps, noise_stamps
+from processing.algorithms.scoring.models import Lessons
 from processing.errors import BadInput
 from processing.training.fields import REAL
 from products.storage import whole_file
 
 SIZE = 31  # px, of the stamps that are kept
+LABELLED_REAL = ("real", "fake")  # by people, and by those who put them in
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,10 @@ class Material:
         return Material(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
     @property
-    def in_noise(self) -> NoiseStamps:
-        """The stamps for a network."""
-        return NoiseStamps(self.stamps.astype(np.float32), self.mask)
+    def lessons(self) -> Lessons:
+        """As scorers take them."""
+        stamps = NoiseStamps(self.stamps.astype(np.float32), self.mask)
+        return Lessons(self.features, stamps, self.table, self.is_real)
 
     def counts(self) -> dict[str, int]:
         """How many there are of each kind, the most frequent first."""
@@ -63,7 +66,7 @@ class Material:
             mask=in_noise.mask,
             table=chosen.table,
             kind=kind,
-            is_real=np.isin(kind, REAL) | (kind == "real"),
+            is_real=np.isin(kind, (*REAL, *LABELLED_REAL)),
             night=np.full(len(kind), night, "U40"),
         )
 
@@ -72,7 +75,8 @@ def joined(parts: Sequence[Material]) -> Material:
     """All of several; BadInput where there is none."""
     if not parts:
         raise BadInput(what="the training", reason="there is nothing to learn from")
-    return Material(**{field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(parts[0])})
+    names = [field.name for field in fields(Material)]
+    return Material(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
 def save(material: Material, path: Path) -> None:

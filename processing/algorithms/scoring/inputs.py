@@ -22,6 +22,12 @@ class NoiseStamps:
     def __len__(self) -> int:
         return len(self.mask)
 
+    def cropped(self, size: int) -> NoiseStamps:
+        """Their middle `size` × `size` pixels."""
+        margin = (self.mask.shape[1] - size) // 2
+        inside = slice(margin, margin + size)
+        return NoiseStamps(self.stamps[:, :, inside, inside], self.mask[:, inside, inside])
+
 
 def noise_stamps(candidates: Candidates, size: int) -> NoiseStamps:
     """The middle `size` × `size` pixels of each candidate; what is beyond smaller stamps is masked."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -17,6 +18,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from processing.algorithms.scoring.base import Candidates, Scorer, Scores
+from processing.algorithms.scoring.inputs import NoiseStamps
 from processing.errors import BadModel
 from processing.parameters import param
 
@@ -26,6 +28,17 @@ _CHECKSUM = "checksum"
 _STEEPEST = 30.0  # log-odds beyond which nothing is told apart
 
 Model = Mapping[str, np.ndarray]
+Tick = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """Labelled candidates as scorers learn from them and are tested on."""
+
+    features: np.ndarray  # (n, len(FEATURES)) float32
+    stamps: NoiseStamps
+    table: np.ndarray  # (n,) dtype DIAGNOSTICS
+    is_real: np.ndarray  # (n,) bool
 
 
 class LearnedScorer(Scorer):
@@ -55,6 +68,16 @@ class LearnedScorer(Scorer):
 
     def raw(self, model: Model, candidates: Candidates) -> np.ndarray:
         """What the model says, (n,) log-odds that need not be calibrated."""
+        raise NotImplementedError
+
+    @classmethod
+    def learn(cls, lessons: Lessons, *, seed: int, tick: Tick) -> dict[str, np.ndarray]:
+        """The arrays of a model, not calibrated; `tick` is told what was done. NotInstalled without its tools."""
+        raise NotImplementedError
+
+    @classmethod
+    def raw_of(cls, model: Model, lessons: Lessons) -> np.ndarray:
+        """As `raw`, for candidates of the training."""
         raise NotImplementedError
 
 

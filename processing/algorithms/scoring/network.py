@@ -10,7 +10,7 @@ import numpy as np
 
 from processing.algorithms.scoring.base import Candidates
 from processing.algorithms.scoring.inputs import NoiseStamps, noise_stamps
-from processing.algorithms.scoring.models import NAMES, LearnedScorer, Model
+from processing.algorithms.scoring.models import NAMES, LearnedScorer, Lessons, Model, Tick
 from processing.errors import BadModel
 from processing.parameters import param
 
@@ -39,9 +39,22 @@ class Network(LearnedScorer):
         """Log-odds of the network (n,), not calibrated. BadModel where it was trained on other channels."""
         if tuple(model["channels"]) != CHANNELS or tuple(model["scalars"]) != SCALARS or int(model["size"]) != SIZE:
             raise BadModel(name=self.model, reason="it was trained on other stamps")
-        found = np.zeros(len(candidates), np.float32)
-        stamps, beside = noise_stamps(candidates, SIZE), scalars(candidates.table)
-        for first in range(0, len(candidates), _TOGETHER):
+        return self._raw(model, noise_stamps(candidates, SIZE), candidates.table)
+
+    @classmethod
+    def learn(cls, lessons: Lessons, *, seed: int, tick: Tick) -> dict[str, np.ndarray]:
+        from processing.algorithms.scoring.network_training import train
+
+        return train(lessons.stamps, scalars(lessons.table), lessons.is_real, seed=seed, tick=tick)
+
+    @classmethod
+    def raw_of(cls, model: Model, lessons: Lessons) -> np.ndarray:
+        return cls._raw(model, lessons.stamps.cropped(SIZE), lessons.table)
+
+    @staticmethod
+    def _raw(model: Model, stamps: NoiseStamps, table: np.ndarray) -> np.ndarray:
+        found, beside = np.zeros(len(stamps), np.float32), scalars(table)
+        for first in range(0, len(stamps), _TOGETHER):
             rows = slice(first, first + _TOGETHER)
             part = NoiseStamps(stamps.stamps[rows], stamps.mask[rows])
             found[rows] = predict(model, planes(part), beside[rows])
@@ -91,7 +104,7 @@ def predict(model: Model, inputs: np.ndarray, beside: np.ndarray) -> np.ndarray:
 
 
 def _convolved(inputs: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """ReLU of a 3 × 3 convolution without border: (n, y, x, in) → (n, y − 2, x − 2, out), as one product of matrices."""
+    """ReLU of a 3 × 3 convolution without border: (n, y, x, in) → (n, y − 2, x − 2, out), a product of matrices."""
     n, ny, nx, channels = inputs.shape
     columns = np.empty((n, ny - 2, nx - 2, 9, channels), np.float32)
     for place in range(9):

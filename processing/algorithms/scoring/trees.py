@@ -12,8 +12,8 @@ import numpy as np
 
 from processing.algorithms.features import FEATURES, features
 from processing.algorithms.scoring.base import Candidates
-from processing.algorithms.scoring.models import NAMES, LearnedScorer, Model
-from processing.errors import BadModel
+from processing.algorithms.scoring.models import NAMES, LearnedScorer, Lessons, Model, Tick
+from processing.errors import BadModel, NotInstalled
 from processing.parameters import param
 
 
@@ -29,6 +29,14 @@ class Trees(LearnedScorer):
         if tuple(model["names"]) != tuple(FEATURES):
             raise BadModel(name=self.model, reason="it was trained on other features")
         return predict(model, features(candidates))
+
+    @classmethod
+    def learn(cls, lessons: Lessons, *, seed: int, tick: Tick) -> dict[str, np.ndarray]:
+        return train(lessons.features, lessons.is_real, seed)
+
+    @classmethod
+    def raw_of(cls, model: Model, lessons: Lessons) -> np.ndarray:
+        return predict(model, lessons.features)
 
 
 def predict(model: Model, values: np.ndarray) -> np.ndarray:
@@ -68,9 +76,12 @@ def export_trees(classifier: Any) -> dict[str, np.ndarray]:
 def train(values: np.ndarray, is_real: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     """Fit the trees to features (n, len(FEATURES)) and labels (n,) bool; both classes weigh the same.
 
-    Needs scikit-learn, which is imported here only. The arrays are those of `export_trees`.
+    Needs scikit-learn, which is imported here only; NotInstalled without it. The arrays are those of `export_trees`.
     """
-    from sklearn.ensemble import HistGradientBoostingClassifier
+    try:
+        from sklearn.ensemble import HistGradientBoostingClassifier
+    except ImportError as error:
+        raise NotInstalled(package="scikit-learn", purpose="trees", command="pip install scikit-learn") from error
 
     classifier = HistGradientBoostingClassifier(
         learning_rate=0.06,
