@@ -43,7 +43,7 @@ class BadModel(BadInput):
 class NotInstalled(StepError):
     """Something that only some parts of the site need."""
 
-    message = "{package} is not installed, and {purpose} need it: {command}"
+    message = "{package} is not installed, which {purpose} cannot do without; install it: {command}"
 
 
 class BadExposureFile(BadInput):

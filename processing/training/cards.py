@@ -18,7 +18,7 @@ from processing.training.material import Material
 from processing.training.rates import calibration, missed_by_snr, rates, reliability, roc, wrong_by_kind
 from products.storage import whole_file
 
-SHARES = {"training": 0.6, "calibration": 0.2, "test": 0.2}  # of the nights
+SHARES = {"training": 0.7, "calibration": 0.15, "test": 0.15}  # of the nights
 _FEWEST = 5  # nights: fewer cannot be shared
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "torch")
 THRESHOLD = LearnedScorer.model_fields["threshold"].default
@@ -29,7 +29,6 @@ class Origin:
     """What the card says of the training that the numbers do not."""
 
     date: str
-    command: str
     seed: int
 
 
@@ -74,7 +73,7 @@ def card(scorer: type[LearnedScorer], model: Model, parts: Mapping[str, Material
         "scorer": scorer.name,
         "checksum": checksum_of(model),
         "date": origin.date,
-        "command": origin.command,
+        "command": f"manage.py train_scorer --scorer {scorer.name} {tested.made_by}".strip(),
         "seed": origin.seed,
         "versions": {"python": platform.python_version()} | _versions(),
         "numbers": int(sum(array.size for array in model.values() if array.dtype.kind == "f")),

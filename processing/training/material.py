@@ -33,13 +33,14 @@ class Material:
     kind: np.ndarray  # (n,) str
     is_real: np.ndarray  # (n,) bool
     night: np.ndarray  # (n,) str: candidates of one night of one field are never learned and tested
+    made_by: str = ""  # options of the command that made it
 
     def __len__(self) -> int:
         return len(self.is_real)
 
     def of(self, rows: np.ndarray) -> Material:
         """Some of the rows, by number or mask."""
-        return Material(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+        return Material(**{name: getattr(self, name)[rows] for name in _COLUMNS}, made_by=self.made_by)
 
     @property
     def lessons(self) -> Lessons:
@@ -71,19 +72,22 @@ class Material:
         )
 
 
-def joined(parts: Sequence[Material]) -> Material:
+_COLUMNS = tuple(field.name for field in fields(Material) if field.name != "made_by")
+
+
+def joined(parts: Sequence[Material], made_by: str = "") -> Material:
     """All of several; BadInput where there is none."""
     if not parts:
         raise BadInput(what="the training", reason="there is nothing to learn from")
-    names = [field.name for field in fields(Material)]
-    return Material(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS}
+    return Material(**columns, made_by=made_by)
 
 
 def save(material: Material, path: Path) -> None:
     """Keep it in a file, whole or not at all."""
-    arrays = {field.name: getattr(material, field.name) for field in fields(material)}
+    arrays = {name: getattr(material, name) for name in _COLUMNS}
     with whole_file(path) as partial, partial.open("wb") as file:
-        np.savez_compressed(file, names=np.array(list(FEATURES)), **arrays)
+        np.savez_compressed(file, names=np.array(list(FEATURES)), made_by=np.array(material.made_by), **arrays)
 
 
 def load(path: Path) -> Material:
@@ -93,9 +97,8 @@ def load(path: Path) -> Material:
             held = {key: arrays[key] for key in arrays.files}
     except (OSError, ValueError, BadZipFile) as error:
         raise BadInput(what=str(path), reason=f"it cannot be read as training material: {error}") from error
-    names = [field.name for field in fields(Material)]
-    if missing := {*names, "names"} - set(held):
+    if missing := {*_COLUMNS, "names", "made_by"} - set(held):
         raise BadInput(what=str(path), reason=f"it is no training material: without {', '.join(sorted(missing))}")
     if tuple(held["names"]) != tuple(FEATURES) or held["table"].dtype != DIAGNOSTICS:
         raise BadInput(what=str(path), reason="it has other features than this version; simulate the nights again")
-    return Material(**{name: held[name] for name in names})
+    return Material(**{name: held[name] for name in _COLUMNS}, made_by=str(held["made_by"]))

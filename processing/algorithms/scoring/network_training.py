@@ -57,12 +57,12 @@ def train(
     return _exported(net.eval(), middle, scale)
 
 
-def torch_or_error() -> Any:
+def torch_or_error(purpose: str = "the training of networks") -> Any:
     """The module torch. NotInstalled says how to get it."""
     try:
         import torch
     except ImportError as error:
-        raise NotInstalled(package="PyTorch", purpose="networks", command="pip install torch") from error
+        raise NotInstalled(package="PyTorch", purpose=purpose, command="pip install torch") from error
     return torch
 
 

@@ -81,7 +81,9 @@ def train(values: np.ndarray, is_real: np.ndarray, seed: int) -> dict[str, np.nd
     try:
         from sklearn.ensemble import HistGradientBoostingClassifier
     except ImportError as error:
-        raise NotInstalled(package="scikit-learn", purpose="trees", command="pip install scikit-learn") from error
+        raise NotInstalled(
+            package="scikit-learn", purpose="the training of trees", command="pip install scikit-learn"
+        ) from error
 
     classifier = HistGradientBoostingClassifier(
         learning_rate=0.06,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
+import re
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -82,8 +81,6 @@ the same nights and the same trees. Trees need scikit-learn, networks PyTorch (p
 
     def _wanted(self, options: dict[str, Any]) -> dict[str, type[LearnedScorer]]:
         """Name of the model → the scorer."""
-        import re
-
         known = members()
         if unknown := [name for name in options["scorer"] if name not in known]:
             raise CommandError(f"no scorer that learns is called {', '.join(unknown)}; there are: {', '.join(known)}")
@@ -109,7 +106,7 @@ the same nights and the same trees. Trees need scikit-learn, networks PyTorch (p
             parts = archive.material_of(options["from_tag"], configuration, tell)
         if options["nights"]:
             parts = [*parts, *self._simulated(options, configuration, tell)]
-        found = material.joined(parts)
+        found = material.joined(parts, self._made_by(options))
         if path:
             material.save(found, path)
         return found
@@ -126,6 +123,13 @@ the same nights and the same trees. Trees need scikit-learn, networks PyTorch (p
         return made.parts
 
     @staticmethod
+    def _made_by(options: dict[str, Any]) -> str:
+        """What of the command line decides the candidates."""
+        found = [f"--{name} {options[name]}" for name in ("nights", "side", "seed")] if options["nights"] else []
+        found += [f"--from-tag {options['from_tag']}"] if options["from_tag"] else []
+        return " ".join([*found, *(f"--set {text}" for text in options["assignments"])])
+
+    @staticmethod
     def _origin(options: dict[str, Any]) -> cards.Origin:
         date = options["date"] or datetime.now(UTC).date().isoformat()
-        return cards.Origin(date, shlex.join(["manage.py", *sys.argv[1:]]), options["seed"])
+        return cards.Origin(date, options["seed"])
