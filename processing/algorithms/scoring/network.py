@@ -98,7 +98,7 @@ def predict(model: Model, inputs: np.ndarray, beside: np.ndarray) -> np.ndarray:
     layer = _largest(_convolved(inputs, model["weight_1"], model["bias_1"]))
     layer = _largest(_convolved(layer, model["weight_2"], model["bias_2"]))
     layer = _convolved(layer, model["weight_3"], model["bias_3"])
-    flat = np.concatenate([layer.reshape(len(layer), -1), beside], axis=1)
+    flat = np.concatenate([layer.reshape(len(layer), int(np.prod(layer.shape[1:]))), beside], axis=1)
     hidden = np.maximum(flat @ model["weight_4"] + model["bias_4"], 0)
     return hidden @ model["weight_5"] + model["bias_5"]
 
@@ -112,7 +112,7 @@ def _convolved(inputs: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.n
         columns[..., place, :] = inputs[:, row : row + ny - 2, column : column + nx - 2]
     found = columns.reshape(-1, 9 * channels) @ weight
     found += bias
-    return np.maximum(found, 0, out=found).reshape(n, ny - 2, nx - 2, -1)
+    return np.maximum(found, 0, out=found).reshape(n, ny - 2, nx - 2, weight.shape[1])
 
 
 def _largest(layer: np.ndarray) -> np.ndarray:
