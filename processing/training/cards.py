@@ -21,6 +21,7 @@ from products.storage import whole_file
 SHARES = {"training": 0.7, "calibration": 0.15, "test": 0.15}  # of the nights
 _FEWEST = 5  # nights: fewer cannot be shared
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "torch")
+_INPUTS = ("names", "channels", "scalars")  # arrays that say what a model looks at
 THRESHOLD = LearnedScorer.model_fields["threshold"].default
 
 
@@ -51,10 +52,14 @@ def shares(material: Material, seed: int) -> dict[str, Material]:
 
 
 def trained(
-    scorer: type[LearnedScorer], parts: Mapping[str, Material], seed: int, tick: Callable[[str], None]
+    scorer: type[LearnedScorer],
+    parts: Mapping[str, Material],
+    seed: int,
+    tick: Callable[[str], None],
+    known: Mapping[str, Model] | None = None,
 ) -> dict[str, np.ndarray]:
-    """The arrays of a model: learned, calibrated and with their checksum."""
-    arrays = scorer.learn(parts["training"].lessons, seed=seed, tick=tick)
+    """The arrays of a model: learned, calibrated and with their checksum; `known` as `LearnedScorer.learn` has it."""
+    arrays = scorer.learn(parts["training"].lessons, seed=seed, tick=tick, known=known)
     held_out = parts["calibration"]
     return with_checksum(arrays | calibration(scorer.raw_of(arrays, held_out.lessons), held_out.is_real))
 
@@ -77,7 +82,7 @@ def card(scorer: type[LearnedScorer], model: Model, parts: Mapping[str, Material
         "seed": origin.seed,
         "versions": {"python": platform.python_version()} | _versions(),
         "numbers": int(sum(array.size for array in model.values() if array.dtype.kind == "f")),
-        "inputs": [str(name) for key in ("names", "channels", "scalars") for name in model.get(key, ())],
+        "inputs": [str(name) for key, value in model.items() if key.split("/")[-1] in _INPUTS for name in value],
         "data": {name: _described(part) for name, part in parts.items()},
         "threshold": THRESHOLD,
         "rates": _rounded(rates(score, tested.is_real)),

@@ -71,8 +71,13 @@ class LearnedScorer(Scorer):
         raise NotImplementedError
 
     @classmethod
-    def learn(cls, lessons: Lessons, *, seed: int, tick: Tick) -> dict[str, np.ndarray]:
-        """The arrays of a model, not calibrated; `tick` is told what was done. NotInstalled without its tools."""
+    def learn(
+        cls, lessons: Lessons, *, seed: int, tick: Tick, known: Mapping[str, Model] | None = None
+    ) -> dict[str, np.ndarray]:
+        """The arrays of a model, not calibrated; `tick` is told what was done. NotInstalled without its tools.
+
+        `known` are the arrays of other scorers that learned the same, by name.
+        """
         raise NotImplementedError
 
     @classmethod

@@ -6,6 +6,8 @@ It is trained by `manage.py train_scorer` with PyTorch, which nothing else needs
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from processing.algorithms.scoring.base import Candidates
@@ -42,7 +44,9 @@ class Network(LearnedScorer):
         return self._raw(model, noise_stamps(candidates, SIZE), candidates.table)
 
     @classmethod
-    def learn(cls, lessons: Lessons, *, seed: int, tick: Tick) -> dict[str, np.ndarray]:
+    def learn(
+        cls, lessons: Lessons, *, seed: int, tick: Tick, known: Mapping[str, Model] | None = None
+    ) -> dict[str, np.ndarray]:
         from processing.algorithms.scoring.network_training import train
 
         return train(lessons.stamps, scalars(lessons.table), lessons.is_real, seed=seed, tick=tick)

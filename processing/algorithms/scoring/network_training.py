@@ -12,7 +12,7 @@ from processing.algorithms.scoring.network import CHANNELS, SCALARS, SIZE, plane
 from processing.errors import NotInstalled
 
 WIDTHS = (16, 24, 32, 48)  # channels of the convolutions, and the first full layer
-_EPOCHS, _BATCH = 24, 256
+_EPOCHS, _BATCH = 20, 256
 _RATE, _DECAY, _DROPOUT = 2e-3, 1e-4, 0.25
 
 Tick = Callable[[str], None]

@@ -6,6 +6,7 @@ install at run time.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,9 @@ class Trees(LearnedScorer):
         return predict(model, features(candidates))
 
     @classmethod
-    def learn(cls, lessons: Lessons, *, seed: int, tick: Tick) -> dict[str, np.ndarray]:
+    def learn(
+        cls, lessons: Lessons, *, seed: int, tick: Tick, known: Mapping[str, Model] | None = None
+    ) -> dict[str, np.ndarray]:
         return train(lessons.features, lessons.is_real, seed)
 
     @classmethod

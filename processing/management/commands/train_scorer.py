@@ -12,6 +12,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from processing.algorithms.scoring.base import Scorer
+from processing.algorithms.scoring.committee import Committee
 from processing.algorithms.scoring.models import NAMES, LearnedScorer, card_of
 from processing.management.step_command import EngineCommand, number_of_processes, require_migrated
 from processing.progress import Tell, bars
@@ -23,8 +24,10 @@ FOLDER = Path(__file__).parents[2] / "algorithms" / "scoring"
 
 
 def members() -> dict[str, type[LearnedScorer]]:
-    """The scorers that learn, by name."""
-    return {name: one for name, one in Scorer.members().items() if issubclass(one, LearnedScorer)}
+    """The scorers that learn, by name; one that is made of others comes after them."""
+    found = {name: one for name, one in Scorer.members().items() if issubclass(one, LearnedScorer)}
+    # The committee takes what its members have learned.
+    return dict(sorted(found.items(), key=lambda item: item[1] is Committee))
 
 
 class Command(EngineCommand):
@@ -67,10 +70,10 @@ the same nights and the same trees. Trees need scikit-learn, networks PyTorch (p
         with bars() as tell:
             found = self._material(options, tell)
             parts = cards.shares(found, options["seed"])
-            made = []
+            made, known = [], {}
             for name, scorer in wanted.items():
                 tick = tell(f"learning: {name}", 0)
-                model = cards.trained(scorer, parts, options["seed"], tick)
+                model = known[scorer.name] = cards.trained(scorer, parts, options["seed"], tick, known)
                 made.append((name, model, cards.card(scorer, model, parts, self._origin(options))))
         for name, model, card in made:
             path = cards.write(FOLDER, name, model, card)
@@ -84,8 +87,9 @@ the same nights and the same trees. Trees need scikit-learn, networks PyTorch (p
         known = members()
         if unknown := [name for name in options["scorer"] if name not in known]:
             raise CommandError(f"no scorer that learns is called {', '.join(unknown)}; there are: {', '.join(known)}")
+        asked = [name for name in known if name in options["scorer"]] or list(known)
         prefix = f"{options['name']}_" if options["name"] else ""
-        found = {f"{prefix}{name}": known[name] for name in options["scorer"] or known}
+        found = {f"{prefix}{name}": known[name] for name in asked}
         if not all(re.match(NAMES, name) for name in found):
             raise CommandError("the name of a model has small letters, digits and underscores")
         there = [name for name in found if (FOLDER / f"{name}.npz").exists()]
