@@ -12,7 +12,7 @@ from products.models import Cutouts, DeepScore, DeepScoreSet, MeasurementSet
 
 
 class ScoringParameters(Parameters):
-    scorer: Scorer = param("trees", help="What gives the score.")
+    scorer: Scorer = param("committee", help="What gives the score.")
     threshold: float | None = param(
         None, ge=0, le=1, help="Score from which something is called real; the scorer's own if not given."
     )
@@ -22,7 +22,7 @@ class Scoring(Step):
     """Score the measurements between 0 (bogus) and 1 (real)."""
 
     name = "scoring"
-    version = (1, 0, 0)
+    version = (1, 1, 0)
     parameters: ScoringParameters
 
     def run(self, measurement_set: MeasurementSet, cutouts: Cutouts) -> DeepScoreSet:
