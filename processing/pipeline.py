@@ -12,7 +12,6 @@ from processing.providers import CoaddInputs, provide
 from processing.reporting import Reporter, renew_connection
 from processing.step import Lookup, Step
 from products.models import Exposure, Provenance, Reference, RefSet
-from products.models.files import FileBacked
 from products.services.keeping import keep
 from products.services.tagging import tag_provenances
 
@@ -97,9 +96,6 @@ class Pipeline:
                 products = self.one(step, data, tree, entry)
                 data.put(*products)
                 entry["counts"] = {key: value for product in products for key, value in product.counts().items()}
-                for product in products:  # what follows reads what was stored: interrupted or not, a run ends the same
-                    if isinstance(product, FileBacked):
-                        product.free()
             if progress:
                 progress(step.name)
             if step.name == through:

@@ -9,45 +9,63 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
-DITHER_SEED = 5  # any fixed value: it makes files reproducible
 TILE_ROWS = 64  # half the time of tiles of one row
+NO_DITHER = -1  # of the FITS convention for tiled compression
 INVERTED = "INVERTED"
 LARGEST_ERROR = "MAXERROR"
 
 
 def image_hdu(
     name: str, data: np.ndarray, compression: str, unit: str = "", cards: fits.Header | None = None
-) -> fits.hdu.base.ExtensionHDU:
-    """One plane as an extension with further `cards`.
+) -> tuple[fits.hdu.base.ExtensionHDU, np.ndarray]:
+    """One plane as an extension with further `cards`, and the plane as `read_plane` will give it.
 
-    `compression` of floats is "noise" (steps of 1/16 of the noise of a pixel), "inverse" (the same, of 1/value: what is
-    noise in the image is noise in its variance), "smooth" (2^15 steps up to the largest value) or "none"; zeros stay
-    zeros. Integers are kept as they are. All by RICE in tiles of 64 rows. The card MAXERROR of what is not exact is the
-    largest error of a value: half a step.
+    `compression` of floats is "noise" (steps of 1/32 to 1/16 of the noise of a pixel), "inverse" (the same, of 1/value,
+    but not finer than 1/1000 of the typical one), "smooth" (at least 2^15 steps up to the largest value) or
+    "none"; zeros stay zeros. Integers are kept as they are. All by RICE in tiles of 64 rows. The card MAXERROR of what
+    is not exact is the largest error of a value: half a step. Steps are powers of two, so that every reader gets the
+    same numbers to the last bit.
     """
     header = fits.Header() if cards is None else cards.copy()
     if unit:
         header["BUNIT"] = unit
-    if compression == "inverse":
+    if compression == "none" or data.size == 0 or data.ndim != 2:
+        return fits.ImageHDU(data, header=header, name=name), data
+    tiles = {"compression_type": "RICE_1", "tile_shape": (min(TILE_ROWS, data.shape[0]), data.shape[1])}
+    if data.dtype.kind != "f":
+        return fits.CompImageHDU(data, header, name, **tiles), data
+    is_inverse = compression == "inverse"
+    if is_inverse:
         header[INVERTED] = (True, "the product holds 1/value, and 0 for 0")
         data = inverse(data)
-    if compression == "none" or data.size == 0 or data.ndim != 2:
-        return fits.ImageHDU(data, header=header, name=name)
-    tiles = (min(TILE_ROWS, data.shape[0]), data.shape[1])
-    if data.dtype.kind != "f":
-        return fits.CompImageHDU(data, header, name, compression_type="RICE_1", tile_shape=tiles)
-    step = largest(data) / 2**15 if compression == "smooth" else noise_of(data) / 16
+    step = 2.0 ** np.floor(np.log2(finest_step(data, compression)))
     header[LARGEST_ERROR] = (step / 2, "largest error of a stored value, same unit")
-    return fits.CompImageHDU(
-        data,
-        header,
-        name,
-        compression_type="RICE_1",
-        tile_shape=tiles,
-        quantize_level=-step,  # negative: an absolute step, not one that is measured in every tile
-        quantize_method=2,
-        dither_seed=DITHER_SEED,
-    )
+    stored = rounded(data, step)
+    options = {"quantize_level": -step, "quantize_method": NO_DITHER}  # negative: an absolute step, the same everywhere
+    hdu = fits.CompImageHDU(stored, header, name, **tiles, **options)
+    return hdu, inverse(stored) if is_inverse else stored
+
+
+def finest_step(data: np.ndarray, compression: str) -> float:
+    """The smallest difference that is worth being stored."""
+    if compression == "smooth":
+        return largest(data) / 2**15
+    noise = noise_of(data) / 16
+    if compression == "inverse":  # nobody needs a variance to better than a thousandth
+        some = data[::8, ::8]
+        noise = max(noise, float(np.median(some[some > 0])) / 500 if (some > 0).any() else 0.0)
+    return noise
+
+
+def rounded(data: np.ndarray, step: float) -> np.ndarray:
+    """The nearest multiples of `step`, a power of two, as float32; what is not 0 is at least a step away from it."""
+    found = data * np.float32(1 / step)
+    np.rint(found, out=found)
+    lost = (found == 0) & (data != 0)
+    if lost.any():
+        found[lost] = np.sign(data[lost])
+    found *= np.float32(step)
+    return found
 
 
 def noise_of(data: np.ndarray) -> float:

@@ -25,7 +25,7 @@ def planes() -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("compression", ["smooth", "noise", "inverse"])
 def test_the_error_of_a_stored_plane_is_bounded_by_its_card(compression, tmp_path):
     plane, path = planes()[compression], tmp_path / "plane.fits"
-    fits.write(path, astropy_fits.Header(), [fits.image_hdu("A", plane, compression)])
+    fits.write(path, astropy_fits.Header(), [fits.image_hdu("A", plane, compression)[0]])
     stored, bound = fits.read_plane(path, "A"), astropy_fits.getheader(path, "A")[fits.LARGEST_ERROR]
     if compression == "inverse":
         stored, plane = 1 / stored, 1 / plane
@@ -34,8 +34,23 @@ def test_the_error_of_a_stored_plane_is_bounded_by_its_card(compression, tmp_pat
     assert bound < (0.001 if compression == "smooth" else 1 / 25) * NOISE
 
 
+@pytest.mark.parametrize("compression", ["smooth", "noise", "inverse"])
+def test_who_writes_a_plane_knows_what_a_reader_will_get_to_the_last_bit(compression, tmp_path):
+    plane, path = planes()[compression].copy(), tmp_path / "plane.fits"
+    plane[5:9, 20:40] = 0
+    plane[100, 200:204] *= np.array([1e-6, 300, 1e4, -1e3], np.float32)
+    hdu, known = fits.image_hdu("A", plane, compression)
+    fits.write(path, astropy_fits.Header(), [hdu])
+    stored = fits.read_plane(path, "A")
+    assert stored.dtype == known.dtype == np.float32
+    np.testing.assert_array_equal(stored, known)
+    np.testing.assert_array_equal(stored == 0, plane == 0)
+
+
 def test_exact_planes_have_no_error(tmp_path):
     path, flags = tmp_path / "plane.fits", np.arange(1200, dtype=np.uint16).reshape(30, 40)
-    fits.write(path, astropy_fits.Header(), [fits.image_hdu("A", flags, "exact")])
+    hdu, known = fits.image_hdu("A", flags, "exact")
+    fits.write(path, astropy_fits.Header(), [hdu])
     np.testing.assert_array_equal(fits.read_plane(path, "A"), flags)
+    np.testing.assert_array_equal(known, flags)
     assert fits.LARGEST_ERROR not in astropy_fits.getheader(path, "A")

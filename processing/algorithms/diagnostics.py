@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from processing.algorithms.candidate_tests import hits, motion, significance_around
 from processing.algorithms.peaks import ScorePlanes
 from processing.algorithms.stamps import (
-    PsfAt,
     cut_stamps,
     odd_size,
     psf_stamps,
@@ -57,14 +57,13 @@ DIAGNOSTICS = np.dtype(
 def measure_diagnostics(
     planes: ScorePlanes,
     peaks: np.ndarray,
-    psf_at: PsfAt,
     fwhm: float,
     *,
     forced: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> np.ndarray:
     """Measure the `peaks` (dtype PEAKS): a structured array (n,) of dtype DIAGNOSTICS.
 
-    `psf_at` gives the PSF of the difference, `fwhm` is its width in pixels; `forced` is the flux of new minus
+    `fwhm` is the width of the PSF of the difference in pixels; `forced` is the flux of new minus
     reference by forced PSF photometry on both and its error, electrons, (n,) each.
     """
     found = np.zeros(len(peaks), DIAGNOSTICS)
@@ -75,7 +74,7 @@ def measure_diagnostics(
         found[name] = peaks[name]
     found["fwhm"] = fwhm
     sign = np.where(peaks["is_negative"], -1.0, 1.0)
-    fit = fit_psf(planes, peaks, psf_at, fwhm)
+    fit = fit_psf(planes, peaks, fwhm)
     found["psf_flux"], found["psf_x"], found["psf_y"], found["psf_chi2"] = fit.flux, fit.x, fit.y, fit.chi2
     _measure_shape(found, planes, peaks, fit, fwhm)
     _measure_negative_flux(found, planes, peaks, sign, fwhm)
@@ -112,7 +111,7 @@ class PsfFit:
     model: np.ndarray  # (n, s, s) electrons
 
 
-def fit_psf(planes: ScorePlanes, peaks: np.ndarray, psf_at: PsfAt, fwhm: float) -> PsfFit:
+def fit_psf(planes: ScorePlanes, peaks: np.ndarray, fwhm: float) -> PsfFit:
     """Fit flux and position of the PSF to the difference within a box of ±2 FWHM, all candidates at once.
 
     Gauss–Newton with inverse-variance weights. χ² is of the pixels within 1.6 FWHM of the peak.
@@ -120,7 +119,7 @@ def fit_psf(planes: ScorePlanes, peaks: np.ndarray, psf_at: PsfAt, fwhm: float) 
     half = odd_size(2 * fwhm) // 2
     data, weight = _data_and_weight(planes, peaks, half)
     near = weight * (np.maximum(*np.abs(np.mgrid[-half : half + 1, -half : half + 1])) <= np.ceil(1.6 * fwhm))
-    psf = psf_stamps(psf_at, peaks["x"], peaks["y"])
+    psf = psf_stamps(planes.tiles.stamp, peaks["x"], peaks["y"])
     coefficients = spline_coefficients(np.pad(psf, ((0, 0), (3, 3), (3, 3))))
     size = coefficients.shape[-1]
     grid = np.arange(-half, half + 1) + size // 2
@@ -232,15 +231,15 @@ def _measure_negative_flux(
 
 def _measure_score(found: np.ndarray, planes: ScorePlanes, peaks: np.ndarray, sign: np.ndarray, fwhm: float) -> None:
     """The opposite half of a dipole, and the statistic of motion."""
-    score = planes.score_unsystematic
+    at = peaks["x_peak"], peaks["y_peak"]
     half = odd_size(2 * fwhm) // 2
     valid = ~_around(np.asarray(planes.mask), peaks, half, fill=True) & (_radius(half) <= 2 * fwhm)
-    signed = _around(score, peaks, half) * sign[:, None, None]
+    signed = significance_around(planes, *at, half) * sign[:, None, None]
     found["score_unsystematic"] = np.maximum(_middle(signed, 1).max(axis=(1, 2)), 0)
     found["opposite_score"] = np.where(valid, -signed, 0).max(axis=(1, 2))
     found["dipole_ratio"] = found["opposite_score"] / np.maximum(found["score_unsystematic"], 1e-3)
     near = max(round(0.75 * fwhm), 1)
-    found["translient"] = _around(planes.translient, peaks, near).max(axis=(1, 2))
+    found["translient"] = motion(planes, *at, near).max(axis=(1, 2))
     strongest = np.abs(_middle(signed, near)).max(axis=(1, 2))
     found["translient_excess"] = (found["translient"] - 4) - (strongest**2 - 2)
 
@@ -253,8 +252,9 @@ def _middle(stamps: np.ndarray, half: int) -> np.ndarray:
 def _measure_cosmic(found: np.ndarray, planes: ScorePlanes, peaks: np.ndarray, sign: np.ndarray, fwhm: float) -> None:
     """The matched filter of a hit of one pixel against that of a point source."""
     near = max(round(0.5 * fwhm), 1)
-    hit = (_around(planes.cosmic_ray, peaks, near) * sign[:, None, None]).max(axis=(1, 2))
-    source = (_around(planes.score_unsystematic, peaks, near) * sign[:, None, None]).max(axis=(1, 2))
-    of_psf = np.broadcast_to(planes.psf_cosmic_ratio, planes.score.shape)[peaks["y_peak"], peaks["x_peak"]]
+    at = peaks["x_peak"], peaks["y_peak"]
+    hit = (hits(planes, *at, near) * sign[:, None, None]).max(axis=(1, 2))
+    source = (significance_around(planes, *at, near) * sign[:, None, None]).max(axis=(1, 2))
+    of_psf = planes.tiles.at("hit_ratio", *at)
     found["psf_cosmic_ratio"] = of_psf
     found["cosmic_ratio"] = np.clip(hit / np.maximum(source, 1e-3) / of_psf, -LARGEST, LARGEST)

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from processing.algorithms.stamps import cut_stamps, sample_stamps
+from processing.algorithms.subtraction.tiles import Tiles
 from processing.parameters import Parameters, param
 
 PEAKS = np.dtype(
@@ -31,15 +32,17 @@ class ScorePlanes:
 
     score: np.ndarray  # matched-filter S/N with every noise term, unit variance on sky
     alpha: np.ndarray  # PSF flux of a source at each pixel
-    alpha_err: np.ndarray  # its photometric error
-    mask: np.ndarray  # bool, where nothing may be detected
-    halo: np.ndarray  # bool, haloes and spikes of saturated stars
-    translient: np.ndarray  # Z², χ² of two degrees of freedom on noise (Springer et al. 2024)
-    cosmic_ray: np.ndarray  # C, matched filter of a hit of one pixel, unit variance with source noise
-    psf_cosmic_ratio: np.ndarray | float  # cosmic_ray / score_unsystematic at the peak of a point source
-    score_unsystematic: np.ndarray  # S/√V_S: without the registration and flux-ratio terms
     data: np.ndarray  # the difference
     variance: np.ndarray  # its variance per pixel, electrons²
+    mask: np.ndarray  # bool, where nothing may be detected
+    halo: np.ndarray  # bool, haloes and spikes of saturated stars
+    tiles: Tiles  # PSF of the difference, and what turns the planes into noise and statistics
+
+    def flux_error(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Error (n,) of the PSF flux at the pixels (n,) int, electrons: from photon and read noise."""
+        ny, nx = self.variance.shape
+        x, y = np.clip(x, 0, nx - 1), np.clip(y, 0, ny - 1)
+        return np.sqrt(self.variance[y, x] * self.tiles.at("flux_noise", x, y))
 
 
 class PeakParameters(Parameters):
@@ -87,9 +90,7 @@ def flux_at(planes: ScorePlanes, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarr
     """
     stamps, centres = cut_stamps(planes.alpha, x, y, size=_FLUX_STAMP)
     flux = sample_stamps(stamps, x - centres[:, 0], y - centres[:, 1])
-    ny, nx = planes.alpha_err.shape
-    errors = planes.alpha_err[np.clip(centres[:, 1], 0, ny - 1), np.clip(centres[:, 0], 0, nx - 1)]
-    return flux, errors.astype(float)
+    return flux, planes.flux_error(*centres.T)
 
 
 def _maxima(height: np.ndarray, floor: float, edge: int) -> tuple[np.ndarray, np.ndarray]:

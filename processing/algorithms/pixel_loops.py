@@ -32,14 +32,38 @@ def fill_masked(data: np.ndarray, mask: np.ndarray, reach: int, background: floa
 
 
 @njit(cache=True, error_model="numpy")
-def total_variance(weight: np.ndarray, rms: np.ndarray) -> np.ndarray:
-    """The larger of 1/`weight`, where that is positive, and `rms`²; all (ny, nx) float32."""
+def add_light(weight: np.ndarray, rms: np.ndarray, single: float, together: float) -> np.ndarray:
+    """`rms`² plus the excess of 1/`weight` over it; (ny, nx) float32.
+
+    That of the pixel itself counts where it is above `single`, else the mean of 5×5 pixels where that is above
+    `together`; an unusable pixel, of weight 0, has none.
+    """
+    ny, nx = weight.shape
     found = np.empty_like(weight)
-    for y in range(weight.shape[0]):
-        for x in range(weight.shape[1]):
-            own = np.float32(1) / weight[y, x] if weight[y, x] > 0 else np.float32(0)
-            sky = rms[y, x] * rms[y, x]
-            found[y, x] = own if own > sky else sky
+    rows = np.zeros((5, nx + 4), np.float32)  # a ring of rows, mirrored at their ends
+    columns = np.zeros(nx + 4)  # sums of the ring
+    for last in range(-2, ny + 2):
+        row = rows[last % 5]
+        y = -1 - last if last < 0 else 2 * ny - 1 - last if last >= ny else last
+        for x in range(nx):
+            own = weight[y, x]
+            value = np.float32(1) / own - rms[y, x] * rms[y, x] if own > 0 else np.float32(0)
+            columns[x + 2] += value - row[x + 2]
+            row[x + 2] = value
+        for x, at in ((0, 3), (1, 2), (nx + 2, nx + 1), (nx + 3, nx)):
+            columns[x] = columns[at]
+        if last < 2:
+            continue
+        y = last - 2
+        middle = rows[y % 5]
+        total = columns[0] + columns[1] + columns[2] + columns[3]
+        for x in range(nx):
+            total += columns[x + 4]
+            light = middle[x + 2]
+            if light <= single:
+                light = total / 25 if total > 25 * together else 0.0
+            found[y, x] = rms[y, x] * rms[y, x] + light
+            total -= columns[x]
     return found
 
 

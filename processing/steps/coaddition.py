@@ -16,12 +16,12 @@ from processing.algorithms.inpainting import fill
 from processing.algorithms.psf_model import PSFModel
 from processing.algorithms.resampling import MappedPSF, pixel_map, warp, warp_flags, warp_valid, warp_variance
 from processing.algorithms.stacking import Coadd, Frame, StackParameters, coadd
+from processing.algorithms.variance import total_variance
 from processing.algorithms.wcs_fit import footprint, pixel_scale_arcsec
 from processing.errors import BadInput
 from processing.parameters import Parameters, param
 from processing.providers import CoaddInputs, ReferenceProducts
 from processing.step import Step
-from processing.steps.extraction import total_variance
 from processing.steps.flux_scale import FluxScale
 from products.models import CoaddImage, ZeroPoint
 from products.pixel_flags import PixelFlag
@@ -43,7 +43,7 @@ class Coaddition(Step):
     """Warp calibrated images to one grid and one zero point and combine them, leaving artefacts out."""
 
     name = "coaddition"
-    version = (1, 3, 0)
+    version = (1, 4, 0)
     parameters: CoadditionParameters
 
     def run(self, inputs: CoaddInputs) -> CoaddImage:

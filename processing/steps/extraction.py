@@ -11,11 +11,11 @@ from processing.algorithms.psf_fit import fit_psf
 from processing.algorithms.psf_model import PSFModel, PSFParameters
 from processing.algorithms.psf_photometry import fit_stars
 from processing.algorithms.star_galaxy import spread_model, star_probability
+from processing.algorithms.variance import total_variance
 from processing.errors import BadInput
 from processing.extraction_gates import ExtractionGates, judge_extraction
 from processing.parameters import Parameters, param
 from processing.step import Step
-from processing.steps.planes import total_variance
 from products.models import PSF, Background, CoaddImage, ScienceImage, SourceList
 from products.pixel_flags import PixelFlag
 from products.source_flags import OF_SEP, SourceFlag
@@ -48,7 +48,7 @@ class Extraction(Step):
     """Find the sources of an image, measure its sky and its PSF."""
 
     name = "extraction"
-    version = (1, 8, 0)
+    version = (1, 9, 0)
     parameters: ExtractionParameters
 
     def run(self, image: ScienceImage | CoaddImage) -> tuple[SourceList, PSF, Background]:

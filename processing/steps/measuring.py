@@ -6,15 +6,16 @@ import numpy as np
 import sep
 from pydantic import field_validator
 
+from processing.algorithms import cross_photometry
 from processing.algorithms.apertures import annulus_medians
 from processing.algorithms.cuts import NO_CUTS, CutParameters, apply_cuts, explain
 from processing.algorithms.diagnostics import measure_diagnostics
 from processing.algorithms.psf_model import PSFModel
-from processing.algorithms.psf_photometry import forced_flux
+from processing.algorithms.stamps import cut_stamps
+from processing.algorithms.subtraction.tiles import Tiles
 from processing.parameters import Parameters, param
 from processing.step import Step
-from processing.steps.extraction import total_variance
-from processing.steps.planes import difference_psf, score_planes
+from processing.steps.planes import score_planes
 from products.models import (
     PSF,
     Background,
@@ -53,7 +54,7 @@ class Measuring(Step):
     """Measure each detection on the difference image and hold it against the cuts."""
 
     name = "measuring"
-    version = (1, 3, 0)
+    version = (1, 4, 0)
     parameters: MeasuringParameters
 
     def run(
@@ -71,8 +72,8 @@ class Measuring(Step):
         peaks, p = sources.table, self.parameters
         planes, fwhm = score_planes(difference), psf.fwhm_pixels
         model = PSFModel.from_planes(psf.planes, psf.model_header)
-        forced = _direct_flux(image, background, warped, model, peaks)
-        found = measure_diagnostics(planes, peaks, difference_psf(difference).stamp, fwhm, forced=forced)
+        forced = _direct_flux(cutouts, image, background, warped, model)
+        found = measure_diagnostics(planes, peaks, fwhm, forced=forced)
         bad, names = apply_cuts(found, p.bad_thresholds)
         deleted, _ = apply_cuts(found, p.deletion_thresholds)
         radii = [float(radius * fwhm) for radius in p.aperture_radii]
@@ -125,15 +126,28 @@ def _plain(value: np.generic | float) -> float | int | bool | None:
 
 
 def _direct_flux(
-    image: ScienceImage, background: Background, warped: WarpedImage, model: PSFModel, peaks: np.ndarray
+    cutouts: Cutouts, image: ScienceImage, background: Background, warped: WarpedImage, model: PSFModel
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Forced PSF flux of new minus reference: a check that does not use the difference image."""
-    variance = total_variance(image.weight, background.rms)
-    mask = (image.weight <= 0) | (warped.weight <= 0)
-    spread = variance + np.divide(1, warped.weight, out=np.zeros_like(variance), where=warped.weight > 0)
-    data = image.data - background.level - warped.data
-    found = forced_flux(data, spread, mask, model, peaks["x"], peaks["y"])
-    return found["flux"], found["flux_err"]
+    """Forced flux of new minus reference at each detection: a check that does not use the difference image."""
+    peaks, (x, y) = cutouts.sources.table, cutouts.centres.T
+    size, fwhm = cutouts.size, model.fwhm
+
+    def cut(plane: np.ndarray) -> np.ndarray:
+        return cut_stamps(plane, x, y, size=size)[0]
+
+    weights = cut(image.weight), cut(warped.weight)
+    usable = (weights[0] > 0) & (weights[1] > 0)
+    own, of_reference = (1 / np.where(usable, weight, 1) for weight in weights)
+    tiles = Tiles(warped.tiles, warped.psf_stamps, warped.psf_stamps)
+    none = np.zeros(len(peaks))
+    new = cross_photometry.Epoch(
+        cutouts.new,
+        np.maximum(own, cut(background.rms) ** 2),
+        model.stamps(x.astype(float), y.astype(float), none, none),
+    )
+    reference = cross_photometry.Epoch(cutouts.reference, of_reference, tiles.psf[tiles.index(x, y)])
+    offsets = np.stack([peaks["x"] - x, peaks["y"] - y], axis=1)
+    return cross_photometry.cross_flux(new, reference, offsets, usable, 1.75 * fwhm)
 
 
 def _aperture_fluxes(

@@ -18,8 +18,8 @@ from processing.algorithms.resampling import (
     warp_valid,
     warp_variance,
 )
+from processing.algorithms.variance import total_variance
 from processing.providers import ReferenceProducts
-from processing.steps.extraction import total_variance
 from processing.steps.flux_scale import FluxScale
 from products.models import Background, Image, ScienceImage, SourceList, WarpedImage, WorldCoordinates, ZeroPoint
 from products.pixel_flags import PixelFlag

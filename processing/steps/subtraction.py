@@ -11,15 +11,26 @@ from processing.algorithms.background import object_mask, smooth_level
 from processing.algorithms.inpainting import fill
 from processing.algorithms.masks import bright_haloes, grow
 from processing.algorithms.psf_model import PSFModel
-from processing.algorithms.resampling import MappedPSF, PixelMap, pixel_map, warp, warp_flags, warp_valid, warp_variance
+from processing.algorithms.resampling import (
+    MappedPSF,
+    PixelMap,
+    StampModel,
+    pixel_map,
+    warp,
+    warp_flags,
+    warp_valid,
+    warp_variance,
+)
 from processing.algorithms.subtraction.base import Difference, Epoch, MatchedStars, SubtractionMethod
-from processing.errors import NoOverlap
+from processing.algorithms.variance import total_variance
+from processing.errors import NoOverlap, NotEnoughStars
+from processing.gates import judge
 from processing.parameters import Parameters, param
 from processing.providers import ReferenceProducts
 from processing.step import Step
-from processing.steps.extraction import total_variance
 from processing.steps.flux_scale import FluxScale
 from processing.steps.reference_mosaic import made_of_all, mosaic
+from processing.subtraction_gates import SubtractionGates, excess, gates_of
 from products.models import (
     PSF,
     Background,
@@ -47,13 +58,21 @@ COMMON = (
     "airmass",
 )
 BRIGHT = 5.0  # σ of a pixel of the reference: not sky
+DECISIVE = ("score_std", "score_mean", "score_std_bright")  # figures that are kept of methods that were tried in vain
+CHANGED = 1.0  # σ of a pixel, of smoothed light that is in one image only: not sky either
 GRID = ("width", "height", "pixel_scale", "radius", "corners", *ScienceImage.POSITION_FIELDS)
 
 
 class SubtractionParameters(Parameters):
     method: SubtractionMethod = param("zogy", help="How the two PSFs are matched.")
+    fallbacks: tuple[SubtractionMethod, ...] = param(
+        ("alard_lupton",), help="Methods that are tried in this order where the gates refuse what the first one made."
+    )
+    gates: SubtractionGates = param(SubtractionGates(), help="Limits of a good difference.")
     min_overlap: float = param(0.5, ge=0, le=1, help="Smallest part of the new image with usable reference pixels.")
-    saturation_growth: float = param(2.4, ge=0, unit="FWHM", help="Nothing is detected so close to saturated pixels.")
+    saturation_growth: float = param(
+        2.4, ge=0, unit="FWHM", help="Nothing is detected so close to saturated pixels, in FWHM of the broader image."
+    )
     match_radius: float = param(2.0, gt=0, unit="px", help="Stars of both images are the same within this distance.")
     halo_threshold: float = param(
         0.6, gt=0, unit="sigma", help="Smoothed light, in pixel noise, down to which haloes and spikes are followed."
@@ -68,7 +87,7 @@ class Subtraction(Step):
     """Bring the reference to the grid of the new image, subtract it, and compute the detection statistic."""
 
     name = "subtraction"
-    version = (1, 3, 0)
+    version = (1, 4, 0)
     parameters: SubtractionParameters
 
     def run(
@@ -96,32 +115,66 @@ class Subtraction(Step):
         ref = self._reference_epoch(warped, made_of, mapping, scale)
         new, sky = self._same_sky(new, ref)
         stars = self._matched(sources, made_of.sources, world_coordinates, made_of, scale)
-        found = self.parameters.method(new, ref, stars)
+        found, figures, tried = self._best(new, ref, stars)
         common = {name: getattr(image, name) for name in (*COMMON, *GRID)}
         parents = {"zero_point": zero_point, "reference": reference, "wcs": world_coordinates.header}
         data, weight, flags = warped
-        warped_image = WarpedImage(data=data, weight=weight, flags=flags, **common, **parents)
+        warped_image = WarpedImage(
+            data=data, weight=weight, flags=flags, tiles=found.tiles.table[["y0", "y1", "x0", "x1"]],
+            psf_stamps=_psf_by_tile(ref.psf, found.tiles.table), **common, **parents,
+        )  # fmt: skip
         flags, mask = self._flags(image, flags, found, new, ref, background)
         difference = DifferenceImage(
             data=found.data,
             weight=np.divide(1, np.maximum(found.variance, 1e-12), out=np.zeros_like(found.variance), where=~mask),
             flags=flags,
             score=found.score,
-            score_plain=found.score_unsystematic,
-            alpha_error=found.alpha_err,
-            motion=found.translient,
-            spike=found.cosmic_ray,
-            psf_stamps=found.psf.stamps,
-            spike_ratios=found.psf.cosmic_ratios,
+            alpha=found.alpha,
+            tiles=found.tiles.table,
+            psf_stamps=found.tiles.psf,
+            hit_stamps=found.tiles.hit,
             score_mean=found.quality["score_mean"],
             score_std=found.quality["score_std"],
-            quality={key: float(value) for key, value in found.quality.items()} | {"sky_offset": sky},
+            quality=figures | {"sky_offset": sky},
             fwhm=psf.fwhm_pixels * (image.pixel_scale or 0),
             background_noise=background.noise,
             **common,
             **parents,
         )
+        self._warnings = tried + judge(difference, gates_of(found.quality, self.parameters.gates))
         return (made_of_all(warped_image, parts) if len(parts) > 1 else warped_image), difference
+
+    def warnings(self) -> list[str]:
+        return self._warnings
+
+    def _best(
+        self, new: Epoch, ref: Epoch, stars: MatchedStars | None
+    ) -> tuple[Difference, dict[str, float | str], list[str]]:
+        """The first difference that passes the gates, or the best of all; its figures, and what was wrong before.
+
+        The figures of what was tried in vain are kept with the name of the method before theirs. Raises what the last
+        method raised where none gave a difference.
+        """
+        best, merit, tried, figures, failure = None, np.inf, [], {}, None
+        for method in (self.parameters.method, *self.parameters.fallbacks):
+            try:
+                found = method(new, ref, stars)
+            except NotEnoughStars as error:
+                failure = error
+                tried.append(f"{method.name}: {error}")
+                continue
+            gates = gates_of(found.quality, self.parameters.gates)
+            if excess(gates) < merit:
+                best, merit, name = found, excess(gates), method.name
+            if merit <= 1:
+                break
+            tried += [f"{method.name}: {gate.reason}" for gate in gates if gate.reason]
+            figures |= {f"{method.name}_{key}": round(float(found.quality[key]), 4) for key in DECISIVE}
+        if best is None:
+            raise failure
+        if tried:
+            tried.append(f"{name} was used")
+        return best, {key: float(value) for key, value in best.quality.items()} | figures | {"method": name}, tried
 
     def _same_sky(self, new: Epoch, ref: Epoch) -> tuple[Epoch, float]:
         """The new image with the sky of the reference, and the median of what was taken away, electrons.
@@ -130,9 +183,14 @@ class Subtraction(Step):
         """
         if self.parameters.sky_box is None:
             return new, 0.0
-        bright = grow(ref.data > BRIGHT * ref.noise, 2 * max(new.fwhm, ref.fwhm))
+        broader = max(new.fwhm, ref.fwhm)
         noise = float(np.mean(np.hypot(new.noise, ref.noise)))
-        level = smooth_level(new.data - ref.data, new.mask | ref.mask | bright, self.parameters.sky_box, noise)
+        difference = new.data - ref.data
+        unused = new.mask | ref.mask
+        changed = object_mask(difference, noise, unused, CHANGED, grow=0)
+        changed |= object_mask(-difference, noise, unused, CHANGED, grow=0)
+        unused |= grow(ref.data > BRIGHT * ref.noise, 2 * broader) | grow(changed, broader)
+        level = smooth_level(difference, unused, self.parameters.sky_box, noise)
         return replace(new, data=new.data - level), float(np.median(level[::8, ::8]))
 
     @staticmethod
@@ -219,7 +277,7 @@ class Subtraction(Step):
         flags = image.flags | warped_flags
         full = int(PixelFlag.SATURATED | PixelFlag.BLEED)
         saturated = (flags & full) != 0
-        mask = found.mask | grow(saturated, self.parameters.saturation_growth * new.fwhm)
+        mask = found.mask | grow(saturated, self.parameters.saturation_growth * max(new.fwhm, ref.fwhm))
         halo = self._haloes(new, background.rms, (image.flags & full) != 0)
         halo |= self._haloes(ref, ref.noise, (warped_flags & full) != 0)
         return _with(_with(flags, PixelFlag.BRIGHT_HALO, halo), PixelFlag.ZERO_WEIGHT, mask), mask
@@ -242,6 +300,20 @@ def _epoch(signal: np.ndarray, image: ScienceImage, background: Background, mode
         zero_point=zp,
         fwhm=float(model.fwhm),
     )
+
+
+def _psf_by_tile(psf: StampModel, tiles: np.ndarray) -> np.ndarray:
+    """The PSF in the middle of each tile, (n, k, k) float32."""
+    stamps = [psf.stamp((t["x0"] + t["x1"] - 1) / 2, (t["y0"] + t["y1"] - 1) / 2) for t in tiles]
+    half = min(len(stamp) // 2 for stamp in stamps)
+    return np.stack([_middle(stamp, half) for stamp in stamps]).astype(np.float32)
+
+
+def _middle(stamp: np.ndarray, half: int) -> np.ndarray:
+    """The inner (2 half + 1)² pixels of a stamp, sum 1."""
+    trim = len(stamp) // 2 - half
+    inner = stamp[trim : len(stamp) - trim, trim : len(stamp) - trim]
+    return inner / inner.sum()
 
 
 def _with(flags: np.ndarray, flag: PixelFlag, where: np.ndarray) -> np.ndarray:

@@ -102,8 +102,8 @@ class FileBacked(models.Model):
         raise NotImplementedError
 
     def write_file(self) -> None:
-        """Write all planes that are held; sets path, checksum and size."""
-        hdus = []
+        """Write all planes that are held; sets path, checksum and size. The row then holds what a reader will get."""
+        hdus, stored = [], {}
         for name, plane in self.plane_declarations().items():
             value = self.__dict__.get("_planes", {}).get(name)
             if value is None:
@@ -112,9 +112,11 @@ class FileBacked(models.Model):
                 hdus.append(fits.table_hdu(plane.extension, value, self.UNITS))
             else:
                 cards = self.plane_cards(value.shape)
-                hdus.append(fits.image_hdu(plane.extension, value, plane.compression, plane.unit, cards))
+                hdu, stored[name] = fits.image_hdu(plane.extension, value, plane.compression, plane.unit, cards)
+                hdus.append(hdu)
         self.filepath = key = self.file_key()  # known before it exists, so that whoever gives up can remove it
         self.sha256, self.filesize = storage.store(key, lambda path: fits.write(path, self.file_header(), hdus))
+        self.__dict__["_planes"] |= stored
 
     def free(self) -> None:
         """Let go of the arrays; they load again on the next touch."""

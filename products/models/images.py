@@ -278,6 +278,9 @@ class WarpedImage(OnGridOfNew):
     KIND = Image.Kind.WARPED
     objects = KindManager()
 
+    psf_stamps = Plane("PSFS", compression="none", help="PSF on this grid of each tile, (tiles, k, k) float32.")
+    tiles = Plane("TILES", table=True, help="One row a tile: its pixels x0 to x1 and y0 to y1, from 0, ends excluded.")
+
     class Meta:
         proxy = True
 
@@ -289,19 +292,27 @@ class DifferenceImage(OnGridOfNew):
     objects = KindManager()
 
     score = Plane("SCORE", compression="noise", help="Detection statistic: S/N of a point source, all noise included.")
-    score_plain = Plane(
-        "SCOREV", compression="noise", help="The same without the terms for registration and flux ratio."
+    alpha = Plane(
+        "ALPHA", unit="electron", compression="noise", help="PSF flux of a source centred on each pixel, (ny, nx)."
     )
-    alpha_error = Plane("ALPHAERR", unit="electron", compression="smooth", help="Error of the PSF flux at each pixel.")
-    motion = Plane("MOTION", compression="noise", help="Translient statistic Z², χ² with 2 degrees of freedom.")
-    spike = Plane("SPIKE", compression="noise", help="Statistic of a one-pixel event in the new image, S/N.")
-    psf_stamps = Plane("PSFS", compression="none", help="PSF of each tile, (tiles y, tiles x, k, k) float32.")
-    spike_ratios = Plane("SPIKEPSF", compression="none", help="Spike over score of a point source in each tile.")
+    tiles = Plane(
+        "TILES", table=True, help="One row a tile: its pixels, and what turns the planes into noise and statistics."
+    )
+    psf_stamps = Plane("PSFS", compression="none", help="PSF of each tile, (tiles, k, k) float32.")
+    hit_stamps = Plane("HITS", compression="none", help="Filter of each tile that finds hits of one pixel, as PSFS.")
 
     @property
-    def alpha(self) -> np.ndarray:
-        """PSF flux (electrons, float32) of a source centred on each pixel: its S/N times its error."""
-        return self.score_plain * self.alpha_error
+    def alpha_error(self) -> np.ndarray:
+        """Error of `alpha` from photon and read noise, electrons, (ny, nx) float32; 0 where the image is unusable."""
+        found = fits.inverse(self.weight)
+        for tile in self.tiles:
+            found[tile["y0"] : tile["y1"], tile["x0"] : tile["x1"]] *= np.float32(tile["flux_noise"])
+        return np.sqrt(found, out=found)
+
+    @property
+    def score_plain(self) -> np.ndarray:
+        """The score without the noise of registration and flux ratio, (ny, nx) float32; 0 where unusable."""
+        return self.alpha * fits.inverse(self.alpha_error)
 
     class Meta:
         proxy = True

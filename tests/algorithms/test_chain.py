@@ -148,7 +148,7 @@ def test_injected_fluxes_come_back_to_a_percent(night, difference):
 def test_transients_are_found_where_they_are_and_pass_the_cuts(night, difference):
     planes = planes_of(difference)
     peaks = find_peaks(planes, night.new.epoch.fwhm, PeakParameters())
-    table = measure_diagnostics(planes, peaks, difference.psf.stamp, night.new.epoch.fwhm)
+    table = measure_diagnostics(planes, peaks, night.new.epoch.fwhm)
     bad = apply_cuts(table, CutParameters())[0].any(axis=1)
     distance, which = cKDTree(np.c_[peaks["x"], peaks["y"]]).query(night.transients)
     column, row = np.rint(night.transients).astype(int).T
@@ -166,7 +166,7 @@ def test_transients_are_found_where_they_are_and_pass_the_cuts(night, difference
 def test_hardly_anything_else_is_found(night, difference):
     planes = planes_of(difference)
     peaks = find_peaks(planes, night.new.epoch.fwhm, PeakParameters())
-    table = measure_diagnostics(planes, peaks, difference.psf.stamp, night.new.epoch.fwhm)
+    table = measure_diagnostics(planes, peaks, night.new.epoch.fwhm)
     bad = apply_cuts(table, CutParameters())[0].any(axis=1)
     distance, _ = cKDTree(night.transients).query(np.c_[peaks["x"], peaks["y"]])
     false = distance > night.new.epoch.fwhm

@@ -11,6 +11,8 @@ from processing.algorithms.cuts import CUTS, NO_CUTS, CutParameters, apply_cuts,
 from processing.algorithms.diagnostics import DIAGNOSTICS, measure_diagnostics, weighted_moments
 from processing.algorithms.peaks import PEAKS, PeakParameters, ScorePlanes, find_peaks
 from processing.algorithms.subtraction.base import Difference, SubtractionMethod
+from processing.algorithms.subtraction.tiles import Tiles
+from processing.algorithms.subtraction.tiling import Tiling
 from tests.algorithms.pairs import MoffatPSF, Pair, PairSky, near, render, simulate_pair
 
 PARAMETERS = CutParameters()
@@ -18,13 +20,20 @@ SAMPLINGS = {"coarse": (2.2, 2.0), "middling": (3.0, 2.6), "broad": (4.2, 3.4)}
 
 
 def planes_of(found: Difference, halo: np.ndarray | None = None) -> ScorePlanes:
-    ratio = np.full(found.score.shape, found.psf.cosmic_ratio(*(side / 2 for side in found.score.shape)), np.float32)
     return ScorePlanes(
-        score=found.score, alpha=found.alpha, alpha_err=found.alpha_err, mask=found.mask,
-        halo=np.zeros(found.mask.shape, bool) if halo is None else halo, translient=found.translient,
-        cosmic_ray=found.cosmic_ray, psf_cosmic_ratio=ratio, score_unsystematic=found.score_unsystematic,
-        data=found.data, variance=found.variance,
+        score=found.score, alpha=found.alpha, data=found.data, variance=found.variance, mask=found.mask,
+        halo=np.zeros(found.mask.shape, bool) if halo is None else halo, tiles=found.tiles,
     )  # fmt: skip
+
+
+def one_tile(shape: tuple[int, int]) -> Tiles:
+    """One tile with a PSF of 3 px and figures of 1."""
+    tiles = Tiles.empty(Tiling.of(shape, max(shape), half=10))
+    for name in ("flux_noise", "motion_x", "motion_y", "hit_ratio"):
+        tiles.table[name] = 1
+    tiles.table["y1"], tiles.table["x1"] = shape
+    tiles.psf[:] = tiles.hit[:] = MoffatPSF(3.0, half=10).stamp(0, 0)
+    return tiles
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,7 @@ def judge(pair: Pair, spoil: np.ndarray | None = None, halo: np.ndarray | None =
     found = SubtractionMethod.member("zogy")()(pair.new, pair.reference, pair.stars)
     planes, fwhm = planes_of(found, halo), pair.new.fwhm
     peaks = find_peaks(planes, fwhm, PeakParameters())
-    return Judged(pair, peaks, measure_diagnostics(planes, peaks, found.psf.stamp, fwhm))
+    return Judged(pair, peaks, measure_diagnostics(planes, peaks, fwhm))
 
 
 def sky(new_fwhm: float, ref_fwhm: float, **changes) -> PairSky:
@@ -300,20 +309,20 @@ def test_nobody_is_judged_where_there_is_nobody():
 def test_nothing_is_measured_where_there_is_nothing():
     plane = np.zeros((40, 40), np.float32)
     blank = np.zeros((40, 40), bool)
-    planes = ScorePlanes(plane, plane, plane, blank, blank, plane, plane, 0.5, plane, plane, plane + 1)
-    assert len(measure_diagnostics(planes, np.zeros(0, PEAKS), lambda x, y: MoffatPSF(3.0).stamp(x, y), 3.0)) == 0
+    planes = ScorePlanes(plane, plane, plane, plane + 1, blank, blank, one_tile(plane.shape))
+    assert len(measure_diagnostics(planes, np.zeros(0, PEAKS), 3.0)) == 0
 
 
 def test_numbers_next_to_the_edge_and_in_masks_are_finite():
     rng = np.random.default_rng(1)
     plane = rng.normal(0, 1, (60, 60)).astype(np.float32)
     mask = rng.random((60, 60)) < 0.3
-    planes = ScorePlanes(plane, plane, plane * 0 + 1, mask, mask, plane**2, plane, 0.5, plane, plane, plane * 0 + 1)
+    planes = ScorePlanes(plane, plane, plane, np.where(mask, np.inf, 1), mask, mask, one_tile(plane.shape))
     peaks = np.zeros(5, PEAKS)
     peaks["x_peak"] = peaks["x"] = [1, 58, 30, 1, 58]
     peaks["y_peak"] = peaks["y"] = [1, 58, 30, 58, 1]
     peaks["snr"] = 6
-    found = measure_diagnostics(planes, peaks, lambda x, y: MoffatPSF(3.0).stamp(x, y), 3.0)
+    found = measure_diagnostics(planes, peaks, 3.0)
     for name in set(DIAGNOSTICS.names) - {"consistency"}:
         assert np.isfinite(found[name].astype(float)).all(), name
     assert np.isnan(found["consistency"]).all()
@@ -326,7 +335,7 @@ def test_a_forced_flux_that_differs_is_inconsistent():
     peaks = find_peaks(planes, 3.0, PeakParameters())
     error = peaks["flux_err"] + 1.0
     for forced, limit in ((peaks["flux"] + error, 1.0), (0 * peaks["flux"], 4.0)):
-        table = measure_diagnostics(planes, peaks, found.psf.stamp, 3.0, forced=(forced, error))
+        table = measure_diagnostics(planes, peaks, 3.0, forced=(forced, error))
         assert np.all(table["consistency"] <= limit) if limit == 1.0 else np.all(table["consistency"] > limit)
 
 

@@ -57,7 +57,7 @@ def test_injected_fluxes_are_recovered_within_one_percent(subtracted):
 
 def test_new_sources_lie_where_they_were_put(subtracted):
     pair, found = subtracted
-    seen = np.array([refined_peak(found.score_unsystematic, x, y) for x, y in pair.transients])
+    seen = np.array([refined_peak(found.alpha / found.alpha_err, x, y) for x, y in pair.transients])
     offset = seen - pair.transients
     assert np.abs(np.median(offset, axis=0)).max() <= 0.05
     assert np.median(np.hypot(*offset.T)) <= 0.1
@@ -65,11 +65,11 @@ def test_new_sources_lie_where_they_were_put(subtracted):
 
 def test_fitting_the_psf_of_the_difference_gives_the_same_flux_as_the_score(subtracted):
     pair, found = subtracted
-    half = found.psf.stamps.shape[-1] // 2
+    half = found.tiles.psf.shape[-1] // 2
     for x, y in pair.transients[:10]:
         ix, iy = round(x), round(y)
         box = found.data[iy - half : iy + half + 1, ix - half : ix + half + 1]
-        stamp = found.psf.stamp(x, y)
+        stamp = found.tiles.stamp(x, y)
         fitted = np.sum(box * stamp) / np.sum(stamp**2)
         assert fitted == pytest.approx(float(found.alpha[iy, ix]), abs=2.5 * float(found.alpha_err[iy, ix]))
 

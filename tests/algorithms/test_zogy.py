@@ -7,10 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from processing.algorithms.candidate_tests import hits, motion, significance_around
 from processing.algorithms.score_kernels import finish
+from processing.algorithms.subtraction.tiling import slopes
 from processing.algorithms.subtraction.zogy import Zogy
 from processing.errors import BadInput
 from tests.algorithms.pairs import MoffatPSF, PairSky, near, noise_pair, peaks, simulate_pair
+from tests.algorithms.test_cuts import planes_of
 
 
 @pytest.fixture(scope="module")
@@ -35,16 +38,19 @@ def test_every_statistic_of_noise_has_its_expected_spread(noise):
     assert abs(found.score[good].std() - 1) <= 0.02
     assert abs(found.score[good].mean()) <= 0.03
     assert abs((found.alpha / found.alpha_err)[good].var() - 1) <= 0.02
-    assert abs(found.translient[good].mean() - 2) <= 0.05
+    rows, columns = (part[::25] for part in np.nonzero(good))
+    moved = motion(planes_of(found), columns, rows, 0).ravel()
+    assert moved.size > 8_000
+    assert abs(moved.mean() - 2) <= 0.08
     # The tail of a chi-square of two degrees of freedom, not only its mean.
-    assert abs(np.mean(found.translient[good] > 4.605) - 0.1) <= 0.005
-    assert abs(found.cosmic_ray[good].std() - 1) <= 0.01
+    assert abs(np.mean(moved > 4.605) - 0.1) <= 0.012
+    assert abs(hits(planes_of(found), columns, rows, 0).std() - 1) <= 0.025
 
 
 def test_the_psf_of_the_difference_sums_to_one(noise):
     _, found = noise
-    assert found.psf.stamps.shape == (4, 4, 33, 33)
-    assert np.abs(found.psf.stamps.sum(axis=(2, 3)) - 1).max() <= 1e-3
+    assert found.tiles.psf.shape == (16, 33, 33)
+    assert np.abs(found.tiles.psf.sum(axis=(1, 2)) - 1).max() <= 1e-3
 
 
 def test_exchanging_the_images_changes_only_the_sign_of_the_score():
@@ -58,8 +64,8 @@ def test_exchanging_the_images_changes_only_the_sign_of_the_score():
 def test_tiles_leave_no_seams():
     pair = simulate_pair(PairSky(size=384, stars=60))
     fine, whole = Zogy(tile=128)(pair.new, pair.reference), Zogy(tile=384)(pair.new, pair.reference)
-    assert fine.psf.stamps.shape[:2] == (3, 3)
-    assert whole.psf.stamps.shape[:2] == (1, 1)
+    assert len(fine.tiles.table) == 9
+    assert len(whole.tiles.table) == 1
     good = ~fine.mask
     assert np.abs(fine.score - whole.score)[good].max() <= 0.05
 
@@ -68,6 +74,7 @@ def test_a_shift_that_is_not_known_is_flagged_as_motion_and_a_new_source_is_not(
     pair = simulate_pair(PairSky(size=768, stars=300, shift=0.1, transients=25, transient_flux=4000, seed=4))
     # Without matched stars nothing tells the score of the shift: the bright stars make peaks.
     found = Zogy()(pair.new, pair.reference)
+    planes = planes_of(found)
     places = peaks(found, 5)
     stars = np.c_[pair.stars.x, pair.stars.y]
     false = places[near(places, stars, 6)]
@@ -77,7 +84,7 @@ def test_a_shift_that_is_not_known_is_flagged_as_motion_and_a_new_source_is_not(
 
     def moved(x: int, y: int) -> bool:
         box = np.s_[y - 3 : y + 4, x - 3 : x + 4]
-        return found.translient[box].max() - 4 > (found.score[box] ** 2).max() - 2
+        return motion(planes, np.array([x]), np.array([y]), 3).max() - 4 > (found.score[box] ** 2).max() - 2
 
     assert np.mean([moved(x, y) for x, y in false]) >= 0.75
     assert not any(moved(x, y) for x, y in real)
@@ -107,15 +114,16 @@ def test_small_errors_of_psf_flux_and_place_together_make_no_peaks():
 def test_hits_of_one_pixel_stand_out_against_new_sources():
     pair = simulate_pair(PairSky(size=768, stars=0, transients=40, transient_flux=4000, hits=40))
     found = Zogy()(pair.new, pair.reference)
-    ratio = found.psf.cosmic_ratio(300, 300)
+    planes = planes_of(found)
 
     def hit_ratio(x: int, y: int) -> float:
-        box = np.s_[y - 2 : y + 3, x - 2 : x + 3]
-        return found.cosmic_ray[box].max() / found.score_unsystematic[box].max() / ratio
+        at = np.array([x]), np.array([y])
+        ratio = found.tiles.at("hit_ratio", *at)[0]
+        return hits(planes, *at, 2).max() / significance_around(planes, *at, 2).max() / ratio
 
-    hits = np.array([hit_ratio(x, y) for x, y in pair.hits])
+    hit = np.array([hit_ratio(x, y) for x, y in pair.hits])
     reals = np.array([hit_ratio(round(x), round(y)) for x, y in pair.transients])
-    assert (hits > 1.5).all()
+    assert (hit > 1.5).all()
     assert (reals < 1.5).all()
     assert np.median(reals) == pytest.approx(1, abs=0.12)
 
@@ -133,7 +141,7 @@ def test_saturated_pixels_and_missing_data_make_no_peaks_outside_the_mask():
     found = Zogy()(replace(pair.new, data=data, mask=mask), reference)
     assert found.mask[:, 467:].all()
     assert found.mask[201, 50]
-    for plane in (found.data, found.score, found.alpha, found.alpha_err, found.translient, found.cosmic_ray):
+    for plane in (found.data, found.score, found.alpha, found.alpha_err):
         assert np.isfinite(plane).all()
     assert len(peaks(found, 5.5)) == 0
 
@@ -148,11 +156,12 @@ def test_images_of_different_shape_or_without_common_pixels_are_refused():
 
 def test_errors_of_the_match_count_along_the_axis_that_they_are_of():
     rng = np.random.default_rng(4)
-    signal, mean, along_x, along_y = rng.normal(size=(4, 6, 7)).astype(np.float32)
+    signal, mean = rng.normal(size=(6, 7)).astype(np.float32), rng.normal(size=(10, 11)).astype(np.float32)
     noise = rng.uniform(1, 2, signal.shape).astype(np.float32)
-    seen, systematic = (signal,) * 5, np.array([0.1, 2.0, 3.0], np.float32)
-    planes = tuple(np.empty((8, *signal.shape), np.float32))
-    finish(seen, (mean, along_x, along_y), noise, np.ones(6, np.float32) * np.float32(0.5), systematic, planes)
-    variance = noise + (0.1 * mean) ** 2 + (2 * along_x) ** 2 + (3 * along_y) ** 2
-    np.testing.assert_allclose(planes[2], signal / np.sqrt(variance), rtol=1e-5)
-    np.testing.assert_allclose(planes[3], signal / np.sqrt(noise), rtol=1e-5)
+    images = tuple(np.empty((4, *signal.shape), np.float32))
+    systematic = np.array([0.1, 2.0, 3.0], np.float32)
+    finish(signal, signal, mean, noise, np.array([1, 1, 0.5, 0], np.float32), systematic, images)
+    along_x, along_y = slopes(mean)
+    variance = noise + (0.1 * mean[2:-2, 2:-2]) ** 2 + (2 * along_x) ** 2 + (3 * along_y) ** 2
+    np.testing.assert_allclose(images[2], signal / np.sqrt(variance), rtol=1e-5)
+    np.testing.assert_allclose(images[3], 0.5 * signal, rtol=1e-6)

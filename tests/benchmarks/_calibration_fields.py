@@ -72,10 +72,10 @@ def calibration_field(
     """The CCD of a camera (`decam`, `ls4`, changed by `changes`); its header is off by `pointing` arcsec, `rotation`°."""
     camera = replace(CAMERAS[name], **changes)
     rng = np.random.default_rng([seed, 99])
-    sky = _sky(camera, seed)
-    frame = _frame(camera, rng)
+    sky = sky_of(camera, seed)
+    frame = frame_of(camera, rng)
     expected, truth = render(sky, frame, MJD)
-    data, full = _exposed(expected, camera, rng)
+    data, full = exposed(expected, camera, rng)
     flags = np.zeros(data.shape, np.uint16)
     flags[grow(full, 2)] |= np.uint16(PixelFlag.SATURATED)
     for column in rng.integers(20, data.shape[1] - 20, 2):
@@ -84,11 +84,11 @@ def calibration_field(
     # As preprocessing: the variance of the pixel itself, never less than a quarter of that of read noise and sky.
     variance = np.maximum(data, 0.25 * camera.sky) + camera.read_noise**2
     weight = np.where(usable, 1 / variance, 0).astype(np.float32)
-    header = _header(frame.projection, pointing, rotation)
-    return CalibrationField(camera, data, weight, flags, expected, truth, frame, _catalog(sky, camera, rng), header)
+    header = header_of(frame.projection, pointing, rotation)
+    return CalibrationField(camera, data, weight, flags, expected, truth, frame, catalog_of(sky, camera, rng), header)
 
 
-def _sky(camera: Camera, seed: int) -> Sky:
+def sky_of(camera: Camera, seed: int) -> Sky:
     ny, nx = camera.shape
     margin = 400.0 / 3600
     return make_sky(
@@ -100,7 +100,7 @@ def _sky(camera: Camera, seed: int) -> Sky:
     )  # fmt: skip
 
 
-def _frame(camera: Camera, rng: np.random.Generator) -> Frame:
+def frame_of(camera: Camera, rng: np.random.Generator) -> Frame:
     ny, nx = camera.shape
     projection = Projection(
         150.1, -27.3, ((nx - 1) / 2, (ny - 1) / 2), camera.scale, rotation=float(rng.normal(0, 0.2)),
@@ -110,14 +110,14 @@ def _frame(camera: Camera, rng: np.random.Generator) -> Frame:
     return Frame(camera.shape, projection, seeing, _BAND, camera.zero_point, camera.sky, (0.02, -0.03))
 
 
-def _exposed(expected: np.ndarray, camera: Camera, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def exposed(expected: np.ndarray, camera: Camera, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     data = rng.poisson(expected).astype(np.float32)
     full = data > camera.full_well
     data = np.minimum(data, np.float32(camera.full_well))
     return data + rng.normal(0, camera.read_noise, data.shape).astype(np.float32), full
 
 
-def _catalog(sky: Sky, camera: Camera, rng: np.random.Generator) -> np.ndarray:
+def catalog_of(sky: Sky, camera: Camera, rng: np.random.Generator) -> np.ndarray:
     """Stars as Gaia knows them: errors of position and motion grow from 0.03 mas (mas/yr) at 15 to 0.4 at 20.5 mag."""
     stars = sky.stars[(sky.stars["mag_r"] < 20.5) & (sky.stars["mag_r"] > _BRIGHT_LIMIT)]
     error = 0.03 * 10 ** (0.2 * np.maximum(stars["mag_r"] - 15, 0))
@@ -144,7 +144,7 @@ def at_epoch(catalog: np.ndarray) -> np.ndarray:
     return stars_at(catalog, GAIA_EPOCH, MJD)
 
 
-def _header(projection: Projection, pointing: tuple[float, float], rotation: float) -> fits.Header:
+def header_of(projection: Projection, pointing: tuple[float, float], rotation: float) -> fits.Header:
     off = replace(
         projection,
         ra=projection.ra + pointing[0] / 3600 / np.cos(np.radians(projection.dec)),

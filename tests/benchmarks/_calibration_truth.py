@@ -129,7 +129,7 @@ def of_sources(field: CalibrationField, table: np.ndarray) -> dict[str, float]:
     moved = np.hypot(table["x"][nearest[bright]] - truth["x"][bright], table["y"][nearest[bright]] - truth["y"][bright])
     return {
         "sources": len(table),
-        "50 % completeness, mag fainter than the 5σ limit": _half_light(truth["mag"][stars] - limit, seen[stars]),
+        "50 % completeness, mag fainter than the 5σ limit": half_light(truth["mag"][stars] - limit, seen[stars]),
         "spurious, %": 100 * float(np.mean(_true_significance(field, table) < _NO_LIGHT)),
         "PSF photometry of S/N > 125: bias, %": 100 * (float(np.median(ratio[good])) - 1),
         "PSF photometry of S/N > 125: excess scatter, %": 100
@@ -173,7 +173,7 @@ def _limit(field: CalibrationField) -> float:
     return float(field.camera.zero_point - 2.5 * np.log10(5 * field.noise / np.sqrt(np.sum(stamp**2))))
 
 
-def _half_light(difference: np.ndarray, seen: np.ndarray) -> float:
+def half_light(difference: np.ndarray, seen: np.ndarray) -> float:
     """Where a smooth curve through the detections crosses one half; a logistic fit by Newton's method."""
     from scipy.optimize import minimize
 

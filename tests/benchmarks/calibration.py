@@ -92,7 +92,8 @@ def calibrate(field: Any) -> tuple[dict[str, Any], dict[str, float]]:
         instrument=instrument,
     )  # fmt: skip
     done("photocal")
-    products = {"sources": sources, "psf": psf, "background": background, "solution": solution, "zp": zero_point}
+    products = {"image": image, "sources": sources, "psf": psf, "background": background}
+    products |= {"solution": solution, "zp": zero_point}
     return products, seconds
 
 

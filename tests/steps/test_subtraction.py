@@ -78,7 +78,7 @@ def test_nothing_is_detected_where_either_image_is_unusable(pair, ccd):
     assert not difference.weight[bad].any()
     assert np.all(difference.flags[bad] & unusable)
     assert np.all((difference.weight > 0) | ((difference.flags & int(PixelFlag.ZERO_WEIGHT)) != 0))
-    for name in ("data", "weight", "score", "score_plain", "alpha_error", "motion", "spike"):
+    for name in ("data", "weight", "score", "alpha", "alpha_error", "score_plain"):
         plane = getattr(difference, name)
         assert plane.shape == NIGHT.shape and plane.dtype == np.float32
         assert np.isfinite(plane).all(), name

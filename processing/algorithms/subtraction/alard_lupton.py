@@ -30,7 +30,7 @@ class AlardLupton(SubtractionMethod):
     order: int = param(2, ge=0, le=2, help="Order of the kernel's variation; lowered below 100 and 25 stars.")
     stars: int = param(300, ge=5, help="Most stars that enter the fit, brightest first.")
     min_snr: float = param(30.0, gt=0, help="Fainter stars do not enter: their noise lowers the sum of the kernel.")
-    kernel_half: int = param(10, ge=4, le=25, unit="px", help="Half size of the kernel; 2.5 FWHM where that is more.")
+    kernel_half: float = param(3.3, ge=1, le=6, unit="FWHM", help="Half size of the kernel, in FWHM of the broader.")
 
     def match(self, new: Epoch, reference: Epoch, comparison: Comparison, stars: MatchedStars | None) -> Matching:
         """Fit and apply the kernel to the sharper image. Raises NotEnoughStars below 5 usable ones."""
@@ -56,7 +56,7 @@ class AlardLupton(SubtractionMethod):
     ) -> _KernelMatching:
         sharp, target = (new, reference) if convolve_new else (reference, new)
         expected = comparison.flux_ratio if convolve_new else 1 / comparison.flux_ratio
-        half = max(self.kernel_half, int(np.ceil(2.5 * target.fwhm)))
+        half = int(np.ceil(self.kernel_half * target.fwhm))
         variance = target.variance + np.float32(expected**2) * sharp.variance
         stamps = Stamps.cut((sharp.data, target.data), variance, new.mask, positions, half)
         basis = Basis.of((new.fwhm, reference.fwhm), half)

@@ -17,12 +17,13 @@ from processing.algorithms.resampling import StampModel
 from processing.algorithms.statistics import clipped_mean_and_std, mad_std
 from processing.algorithms.subtraction.score import Matching, Planes, score
 from processing.algorithms.subtraction.stars import Comparison, MatchedStars, compare
+from processing.algorithms.subtraction.tiles import Tiles
 from processing.algorithms.subtraction.tiling import Tiling
 from processing.errors import BadInput
 from processing.parameters import param
 from processing.plugins import Plugin
 
-__all__ = ["Difference", "DifferencePSF", "Epoch", "MatchedStars", "SubtractionMethod"]
+__all__ = ["Difference", "Epoch", "MatchedStars", "SubtractionMethod"]
 
 
 @dataclass(frozen=True)
@@ -41,47 +42,22 @@ class Epoch:
 
 
 @dataclass(frozen=True)
-class DifferencePSF:
-    """The PSF of a difference image and the response to a single hot pixel, tile by tile, as the image was made."""
-
-    stamps: np.ndarray  # (tiles y, tiles x, k, k) float32, centred; sum 1 but for what lies outside the stamp
-    cosmic_ratios: (
-        np.ndarray
-    )  # (tiles y, tiles x) float32, cosmic_ray / score_unsystematic at the peak of a point source
-    shape: tuple[int, int]  # (ny, nx) of the difference image
-
-    def stamp(self, x: float, y: float) -> np.ndarray:
-        """The PSF of the tile with pixel (x, y): (k, k) float32. A new source of flux f appears as f times it."""
-        return self.stamps[self._tile(x, y)]
-
-    def cosmic_ratio(self, x: float, y: float) -> float:
-        """What cosmic_ray / score_unsystematic is for a point source at (x, y); a hit of one pixel has a larger one."""
-        return float(self.cosmic_ratios[self._tile(x, y)])
-
-    def _tile(self, x: float, y: float) -> tuple[int, int]:
-        found = []
-        for position, size, count in zip((y, x), self.shape, self.stamps.shape[:2]):
-            edges = Tiling.edges(size, count)
-            found.append(int(np.clip(np.searchsorted(edges, position + 0.5, side="right") - 1, 0, count - 1)))
-        return found[0], found[1]
-
-
-@dataclass(frozen=True)
 class Difference:
     """A difference image with all that detection and measuring need; arrays are (ny, nx) on the new image's grid."""
 
     data: np.ndarray  # float32, electrons of the new image; white noise
     variance: np.ndarray  # float32, electrons^2, of a pixel of `data` with source noise (averaged over the PSF)
     score: np.ndarray  # float32, Scorr: sigma of a point source, with registration and flux-ratio noise
-    score_unsystematic: np.ndarray  # float32, S / sqrt(V_S): sigma from photon and read noise alone
     alpha: np.ndarray  # float32, electrons of the new image: PSF flux of a point source centred on the pixel
-    alpha_err: np.ndarray  # float32, electrons
-    translient: np.ndarray  # float32, chi-square of 2 degrees of freedom on noise: a source that moved
-    cosmic_ray: np.ndarray  # float32, sigma of a hit of one pixel in the new image; compare with `score_unsystematic`
     mask: np.ndarray  # bool, True where a peak must not be trusted
-    psf: DifferencePSF
+    tiles: Tiles  # its PSF, and what turns these planes into noise and statistics
     flux_ratio: float  # counts in the reference / counts in the new image of a constant source
     quality: dict[str, float]  # named numbers about this subtraction; see `SubtractionMethod`
+
+    @property
+    def alpha_err(self) -> np.ndarray:
+        """Error of `alpha` from photon and read noise, (ny, nx) float32, electrons."""
+        return np.sqrt(self.variance * self.tiles.plane("flux_noise"))
 
 
 class SubtractionMethod(Plugin):
@@ -131,13 +107,9 @@ class SubtractionMethod(Plugin):
             data=planes.data,
             variance=planes.variance,
             score=planes.score,
-            score_unsystematic=planes.score_unsystematic,
             alpha=planes.alpha,
-            alpha_err=planes.alpha_err,
-            translient=planes.translient,
-            cosmic_ray=planes.cosmic_ray,
             mask=unusable,
-            psf=DifferencePSF(planes.stamps, planes.cosmic_ratios, mask.shape),
+            tiles=planes.tiles,
             flux_ratio=comparison.flux_ratio,
             quality=quality,
         )
@@ -181,10 +153,12 @@ def _statistics(planes: Planes, new: Epoch, reference: Epoch, mask: np.ndarray) 
     bright = ~mask & (new.data > 20 * new.noise)
     # Neighbours say the same: every other row and column is enough.
     thin = (slice(None, None, 2), slice(None, None, 2))
-    sky, bright = planes.score[thin][~sources[thin]], planes.score_unsystematic[bright]
+    sky, (row, column) = planes.score[thin][~sources[thin]], np.nonzero(bright)
+    error = np.sqrt(planes.variance[row, column] * planes.tiles.at("flux_noise", column, row))
+    plain = planes.alpha[row, column] / error
     mean, std = clipped_mean_and_std(sky, sigma=4.0) if sky.size else (0.0, 0.0)
     return {
         "score_mean": mean,
         "score_std": std,
-        "score_std_bright": mad_std(bright) if bright.size else 0.0,
+        "score_std_bright": mad_std(plain) if plain.size else 0.0,
     }

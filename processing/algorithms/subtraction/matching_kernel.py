@@ -14,7 +14,7 @@ from processing.errors import NotEnoughStars
 
 FEWEST_STARS = 5
 _DEGREES = (4, 2, 2)
-_WIDTHS = (0.5, 1.0, 2.0)  # in units of the width that turns the sharper PSF into the broader
+_WIDTHS = (0.7, 1.4, 3.5)  # in units of the width that turns the sharper PSF into the broader; the last is for wings
 _STAMP = 15  # px, half size of what a star contributes
 _MODEL_ERROR = 0.005  # relative: bright stars do not decide alone
 _CLIP = 3.0
@@ -148,7 +148,7 @@ class MatchingKernel:
 
     def apply(self, image: np.ndarray, workers: int = 1) -> np.ndarray:
         """`image` (ny, nx) convolved with the kernel of each pixel, float32."""
-        tiling = Tiling.of(self.shape, 256, -(-self.planes.shape[-1] // 4))
+        tiling = Tiling.of(self.shape, 256, -(-self.planes.shape[-1] // 3))  # whose border holds half of the kernel
         transforms = Transforms(tiling, workers)
         spectra = [transforms.spectrum(plane.astype(np.float32)) for plane in self.planes]
         u, v = (np.linspace(-1, 1, size, dtype=np.float32) for size in self.shape[::-1])

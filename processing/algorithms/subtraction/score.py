@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from processing.algorithms.subtraction.stars import Comparison
+from processing.algorithms.subtraction.tiles import Tiles
 from processing.algorithms.subtraction.tiling import Core, Tiling, Transforms, power
 
 if TYPE_CHECKING:
@@ -85,54 +86,47 @@ class Planes:
     data: np.ndarray
     variance: np.ndarray
     score: np.ndarray
-    score_unsystematic: np.ndarray
     alpha: np.ndarray
-    alpha_err: np.ndarray
-    translient: np.ndarray
-    cosmic_ray: np.ndarray
-    stamps: np.ndarray
-    cosmic_ratios: np.ndarray
+    tiles: Tiles
 
     @classmethod
     def empty(cls, tiling: Tiling) -> Planes:
         """Arrays to be written tile by tile."""
-        size = 2 * tiling.half + 1
-        images = (np.empty(tiling.shape, np.float32) for _ in range(8))
-        return cls(*images, np.empty((*tiling.counts, size, size), np.float32), np.empty(tiling.counts, np.float32))
+        return cls(*(np.empty(tiling.shape, np.float32) for _ in range(4)), Tiles.empty(tiling))
 
-    def images(self) -> tuple[np.ndarray, ...]:
-        """The eight that have one number a pixel."""
-        return tuple(vars(self).values())[:8]
-
-    def of(self, i: int, j: int, rows: slice, columns: slice) -> Planes:
-        """Views of one tile."""
-        images = (image[rows, columns] for image in self.images())
-        return Planes(*images, self.stamps[i, j], self.cosmic_ratios[i, j, ...])
+    def images(self, rows: slice, columns: slice) -> tuple[np.ndarray, ...]:
+        """Views of the part of a tile in the four that have one number a pixel."""
+        return tuple(image[rows, columns] for image in (self.data, self.variance, self.score, self.alpha))
 
 
 def score(matching: Matching, tiling: Tiling, comparison: Comparison, *, workers: int = 1) -> Planes:
-    """Difference image, score, flux, motion and hot-pixel statistics of a matched pair."""
+    """Difference image, score and flux of a matched pair, and what single candidates are tested with."""
     planes = Planes.empty(tiling)
     transforms = Transforms(tiling, workers)
     new, reference = matching.new, matching.reference
     noises = [np.asarray(epoch.noise, np.float32) for epoch in (new, reference)]
     inputs = [(image, 0.0) for image in matching.images()]
     inputs += [(epoch.variance, float(np.mean(epoch.noise)) ** 2) for epoch in (new, reference)]
-    for i, j, rows, columns in tiling.cores():
+    for index, (_, _, rows, columns) in enumerate(tiling.cores()):
         noise_n, noise_r = (float(np.median(n[rows, columns])) if n.ndim else float(n) for n in noises)
         x, y = (columns.start + columns.stop - 1) / 2, (rows.start + rows.stop - 1) / 2
         tile = Tile(x, y, noise_n, noise_r, transforms, new, reference)
         cut = [tiling.window(plane, (rows, columns), outside) for plane, outside in inputs]
-        _score_tile(comparison, tile, matching.filters(tile), cut, planes.of(i, j, rows, columns))
+        images = planes.images(rows, columns)
+        figures, psf, hit = _score_tile(comparison, tile, matching.filters(tile), cut, images)
+        planes.tiles.table[index] = (rows.start, rows.stop, columns.start, columns.stop, *figures)
+        planes.tiles.psf[index], planes.tiles.hit[index] = psf, hit
     return planes
 
 
-def _score_tile(comparison: Comparison, tile: Tile, filters: Filters, cut: list[np.ndarray], planes: Planes) -> None:
-    """Write into `planes`, those of the tile."""
+def _score_tile(
+    comparison: Comparison, tile: Tile, filters: Filters, cut: list[np.ndarray], images: tuple[np.ndarray, ...]
+) -> tuple[tuple[float, ...], np.ndarray, np.ndarray]:
+    """Write into `images`; the figures of the tile in the order of TILE, its PSF and its filter of hits."""
     from processing.algorithms.score_kernels import finish
 
     transforms = tile.transforms
-    core = Core(transforms, planes.data.shape)
+    core = Core(transforms, images[0].shape)
     response = filters.new_noise * tile.new_psf  # F_D P_D
     matched = np.conj(response)
     flux_noise, gradient_noise = _noise_of_score(transforms, power(response))  # F_S; V_x, V_y
@@ -140,26 +134,28 @@ def _score_tile(comparison: Comparison, tile: Tile, filters: Filters, cut: list[
     noise += transforms.squared(matched * filters.reference_noise) * transforms.forward(cut[3])
 
     on_new, on_reference = filters.new * transforms.forward(cut[0]), filters.reference * transforms.forward(cut[1])
-    difference, both = on_new - on_reference, np.float32(0.5) * (on_new + on_reference)
-    hot_norm = np.sqrt(transforms.mean(power(filters.new_noise)))
-    hot_filter = np.conj(filters.new_noise) * np.float32(1 / hot_norm)
-    hot_response = transforms.mean((response * hot_filter).real)
+    difference = on_new - on_reference
+    on_new += on_reference
+    on_new *= np.float32(0.5)
     scale = float(filters.new_noise[0, 0].real * tile.new_psf[0, 0].real)  # F_D
-    seen = core.pixels(difference), *core.with_gradient(matched * difference), core.pixels(difference * hot_filter)
-    scales = (1 / scale, 1 / scale**2, 1 / flux_noise, *(1 / v for v in gradient_noise), 1e-3 * flux_noise)
-    # One image is shifted against the other: the gradient of the mean score counts once, not that of each.
+    scales = (1 / scale, 1 / scale**2, 1 / flux_noise, 1e-3 * flux_noise)
     systematic = (comparison.systematic, *comparison.registration)
-    mean_score = core.with_gradient(matched * both)
     numbers = (np.array(values, np.float32) for values in (scales, systematic))
-    finish(seen, mean_score, core.pixels(noise), *numbers, planes.images())
-    planes.stamps[:] = transforms.stamp(response) / np.float32(scale)
-    planes.cosmic_ratios[...] = hot_response / np.sqrt(flux_noise)
+    # One image is shifted against the other: the gradient of the mean score counts once, not that of each.
+    mean_score = core.pixels(matched * on_new, margin=2)
+    finish(core.pixels(difference), core.pixels(matched * difference), mean_score, core.pixels(noise), *numbers, images)
+
+    hit_norm = np.sqrt(transforms.mean(power(filters.new_noise)))
+    hit_ratio = transforms.mean((response * np.conj(filters.new_noise)).real) / hit_norm / np.sqrt(flux_noise)
+    hit = transforms.stamp(filters.new_noise) * np.float32(scale / hit_norm / np.sqrt(flux_noise))
+    figures = (scale**2 / flux_noise, *(flux_noise / v for v in gradient_noise), hit_ratio)
+    return figures, transforms.stamp(response) / np.float32(scale), hit
 
 
 def _noise_of_score(transforms: Transforms, energy: np.ndarray) -> tuple[float, tuple[float, float]]:
-    """Variance of S and of its derivatives along x and y on pure background."""
+    """Variance of S and of its `slopes` along x and y on pure background."""
     size = np.prod(transforms.tiling.fft_shape)
     along_x = energy.sum(axis=0, dtype=np.float64) * transforms.half_plane / size
     along_y = (energy @ transforms.half_plane).astype(np.float64) / size
-    gradients = np.dot(along_x, transforms.kappa_x**2), np.dot(along_y, transforms.kappa_y[:, 0] ** 2)
+    gradients = np.dot(along_x, transforms.slope_x**2), np.dot(along_y, transforms.slope_y[:, 0] ** 2)
     return float(along_x.sum()), (float(gradients[0]), float(gradients[1]))

@@ -37,7 +37,7 @@ class Tiling:
     @property
     def border(self) -> int:
         """Pixels around a tile that its filters reach."""
-        return 2 * self.half
+        return -(-3 * self.half // 2)
 
     def cores(self) -> list[tuple[int, int, slice, slice]]:
         """Row and column of every tile, and the pixels that it covers."""
@@ -66,21 +66,18 @@ class Transforms:
 
     tiling: Tiling
     workers: int = 1
-    kappa_x: np.ndarray = field(init=False)  # (nx // 2 + 1,), radian / px
-    kappa_y: np.ndarray = field(init=False)  # (ny, 1)
+    slope_x: np.ndarray = field(init=False)  # (nx // 2 + 1,), radian / px: what `slopes` makes of a wave, over i
+    slope_y: np.ndarray = field(init=False)  # (ny, 1)
     half_plane: np.ndarray = field(init=False)  # (nx // 2 + 1,), how often a column counts in the full plane
 
     def __post_init__(self) -> None:
         ny, nx = self.tiling.fft_shape
-        kappa_x, kappa_y = 2 * np.pi * fft.rfftfreq(nx), 2 * np.pi * fft.fftfreq(ny)
-        twice = np.full(kappa_x.size, 2.0)
+        twice = np.full(nx // 2 + 1, 2.0)
         twice[0] = 1
-        # The derivative of the Nyquist frequency of a real image is not real: it is left out.
         if nx % 2 == 0:
-            kappa_x[-1], twice[-1] = 0, 1
-        if ny % 2 == 0:
-            kappa_y[ny // 2] = 0
-        for name, value in (("kappa_x", kappa_x), ("kappa_y", kappa_y[:, None]), ("half_plane", twice)):
+            twice[-1] = 1
+        along_x, along_y = _slope_of_wave(fft.rfftfreq(nx)), _slope_of_wave(fft.fftfreq(ny))
+        for name, value in (("slope_x", along_x), ("slope_y", along_y[:, None]), ("half_plane", twice)):
             object.__setattr__(self, name, value.astype(np.float32))
 
     def forward(self, window: np.ndarray) -> np.ndarray:
@@ -131,23 +128,21 @@ class Core:
     transforms: Transforms
     size: tuple[int, int]
 
-    def pixels(self, spectrum: np.ndarray) -> np.ndarray:
-        """The pixels of the tile."""
-        return self.from_columns(self.columns(spectrum))
-
-    def columns(self, spectrum: np.ndarray) -> np.ndarray:
-        """The first half of `pixels`."""
+    def pixels(self, spectrum: np.ndarray, margin: int = 0) -> np.ndarray:
+        """The pixels of the tile, and `margin` px around it."""
         border = self.transforms.tiling.border
-        return self.transforms.columns(spectrum, slice(border, border + self.size[0]))
+        rows, columns = (slice(border - margin, border + size + margin) for size in self.size)
+        return self.transforms.rows(self.transforms.columns(spectrum, rows))[:, columns]
 
-    def from_columns(self, columns: np.ndarray) -> np.ndarray:
-        """The second half of `pixels`."""
-        border = self.transforms.tiling.border
-        return self.transforms.rows(columns)[:, border : border + self.size[1]]
 
-    def with_gradient(self, spectrum: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The pixels and their derivatives along x and y."""
-        columns = self.columns(spectrum)
-        along_x = self.from_columns((1j * self.transforms.kappa_x) * columns)
-        along_y = self.pixels((1j * self.transforms.kappa_y) * spectrum)
-        return self.from_columns(columns), along_x, along_y
+def slopes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Derivatives along x and y of (..., ny, nx), per px, by differences of fourth order; 2 px less on every side."""
+    rows, columns = values[..., 2:-2, :], values[..., 2:-2]
+    along_x = (8 * (rows[..., 3:-1] - rows[..., 1:-3]) - (rows[..., 4:] - rows[..., :-4])) / 12
+    along_y = (8 * (columns[..., 3:-1, :] - columns[..., 1:-3, :]) - (columns[..., 4:, :] - columns[..., :-4, :])) / 12
+    return along_x, along_y
+
+
+def _slope_of_wave(frequency: np.ndarray) -> np.ndarray:
+    kappa = 2 * np.pi * frequency
+    return (8 * np.sin(kappa) - np.sin(2 * kappa)) / 6
