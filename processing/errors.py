@@ -34,6 +34,18 @@ class BadInput(StepError):
     message = "{what}: {reason}"
 
 
+class BadModel(BadInput):
+    """A model of a scorer that is not there, damaged, or not what was asked for."""
+
+    message = "the scorer's model {name}: {reason}; train it again (manage.py train_scorer), or name another one"
+
+
+class NotInstalled(StepError):
+    """Something that only some parts of the site need."""
+
+    message = "{package} is not installed, which {purpose} cannot do without; install it: {command}"
+
+
 class BadExposureFile(BadInput):
     """A file from outside that is not let in, or pixels that are no picture of the sky; `code` is of a closed list.
 

@@ -2,11 +2,12 @@
 
 from django.urls import path
 
-from processing import calibration_views, forced_views, views
+from processing import calibration_views, forced_views, scorer_views, views
 
 urlpatterns = [
     path("", views.pipeline, name="pipeline"),
     path("steps/<str:name>/", views.step, name="step"),
+    path("models/<str:name>/", scorer_views.model, name="scorer_model"),
 ]
 archive_patterns = [  # beside the pages of the archive
     path("exposures/<str:name>/<str:section>/calibration/", calibration_views.ccd, name="ccd_calibration"),

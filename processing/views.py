@@ -89,6 +89,7 @@ def pipeline(request: HttpRequest) -> HttpResponse:
 @require_safe
 def step(request: HttpRequest, name: str) -> HttpResponse:
     """One step: what it is for, what it takes and makes, its parameters."""
+    from processing.algorithms.scoring import models
     from processing.pipelines import STEPS
 
     found = next((cls for cls in STEPS if cls.name == name), None)
@@ -115,6 +116,7 @@ def step(request: HttpRequest, name: str) -> HttpResponse:
             "parameters": rows,
             "families": families,
             "steps": [cls.name for cls in STEPS],
+            "models": models.names() if name == "scoring" else [],
         },
     )
 

@@ -54,6 +54,14 @@ FEATURES: dict[str, str] = {
     "new_concentration": "the same in the new image",
     "reference_correlation": "correlation of the difference with the reference within 1.5 FWHM",
     "gradient_correlation": "largest correlation of the difference with a gradient of the reference within 1.5 FWHM",
+    "difference_pixel": "brightest pixel of the difference within 1 FWHM, in its noise, over S/N: large for hits",
+    "difference_square": "the same for the best square of 2×2 pixels",
+    "difference_line": "the same for the best three pixels in a line",
+    "difference_second": "the second brightest of these pixels over the brightest",
+    "bright_pixel": "as difference_pixel in the brighter image: for a source that faded it is the reference",
+    "bright_square": "as difference_square there",
+    "bright_line": "as difference_line there",
+    "bright_second": "as difference_second there",
 }
 _TOGETHER = 64  # candidates at a time: their stamps stay in the cache of the processor
 _RINGS = ((0.0, 0.3), (0.3, 0.6), (0.6, 0.9), (0.9, 1.3), (1.3, 2.0), (2.0, 3.0))
@@ -73,12 +81,10 @@ def features(candidates: Candidates) -> np.ndarray:
 def _columns(candidates: Candidates) -> dict[str, np.ndarray]:
     table, usable = candidates.table, ~candidates.mask
     sign = np.where(table["is_negative"], -1.0, 1.0)[:, None, None]
-    size = candidates.mask.shape[1]
-    offset = np.arange(size) - size // 2
-    radius = np.hypot(offset[:, None], offset[None, :])[None] / table["fwhm"].astype(float)[:, None, None]
-    difference, noise = _flatten(sign * candidates.difference, usable, radius)
-    new, new_noise = _flatten(candidates.new, usable, radius)
-    reference, reference_noise = _flatten(candidates.reference, usable, radius)
+    size, radius = candidates.mask.shape[1], radii(candidates)
+    difference, noise = flatten(sign * candidates.difference, usable, radius)
+    new, new_noise = flatten(candidates.new, usable, radius)
+    reference, reference_noise = flatten(candidates.reference, usable, radius)
     columns = _of_diagnostics(table) | _of_lines(difference / noise, usable, radius)
     # Nothing else looks farther than 3 FWHM.
     reach = min(int(np.ceil(3 * table["fwhm"].max())) + 1, size // 2)
@@ -91,11 +97,45 @@ def _columns(candidates: Candidates) -> dict[str, np.ndarray]:
         | _of_difference(difference, noise, usable, radius)
         | _of_images(new, reference, new_noise, reference_noise, radius)
         | _of_both(difference, new, reference, usable, radius)
+        | sharpness("difference", difference / noise, radius, table)
+        | sharpness("bright", np.where(sign < 0, reference / reference_noise, new / new_noise), radius, table)
     )
 
 
-def _flatten(stamps: np.ndarray, usable: np.ndarray, radius: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Stamps without their local median, 0 where unusable, and the noise (n, 1, 1) of their outer pixels."""
+def sharpness(name: str, stamps: np.ndarray, radius: np.ndarray, table: np.ndarray) -> dict[str, np.ndarray]:
+    """How much of the light within 1 FWHM is in one pixel, or a few: `stamps` (n, size, size) are in noise."""
+    near = np.where(radius <= 1, stamps, 0).astype(np.float32)
+    left, right, low, high = near[:, :, :-2], near[:, :, 2:], near[:, :-2], near[:, 2:]
+    middle = near[:, 1:-1, 1:-1]
+    square = near[:, 1:, 1:] + near[:, :-1, 1:] + near[:, 1:, :-1] + near[:, :-1, :-1]
+    lines = (
+        left + near[:, :, 1:-1] + right,
+        low + near[:, 1:-1] + high,
+        near[:, :-2, :-2] + middle + near[:, 2:, 2:],
+        near[:, :-2, 2:] + middle + near[:, 2:, :-2],
+    )
+    brightest = np.partition(near.reshape(len(near), -1), -2, axis=1)[:, -2:].astype(float)
+    snr = np.maximum(table["snr"].astype(float), 1)
+    return {
+        f"{name}_pixel": brightest[:, 1] / snr,
+        f"{name}_square": square.max(axis=(1, 2)) / 2 / snr,
+        f"{name}_line": np.max([line.max(axis=(1, 2)) for line in lines], axis=0) / np.sqrt(3) / snr,
+        f"{name}_second": brightest[:, 0] / np.maximum(brightest[:, 1], 1e-3),
+    }
+
+
+def radii(candidates: Candidates) -> np.ndarray:
+    """Distance (n, size, size) of the pixels of the stamps from their middle, FWHM."""
+    size = candidates.mask.shape[1]
+    offset = np.arange(size) - size // 2
+    return np.hypot(offset[:, None], offset[None, :])[None] / candidates.table["fwhm"].astype(float)[:, None, None]
+
+
+def flatten(stamps: np.ndarray, usable: np.ndarray, radius: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Stamps without their local median, 0 where unusable, and the noise (n, 1, 1) of their outer pixels.
+
+    `stamps` and `usable` are (n, size, size), `radius` the same or (1, size, size), in FWHM from the middle.
+    """
     outer = usable & (radius > 2)
     few = outer.sum(axis=(1, 2)) < 20
     outer[few] = usable[few]

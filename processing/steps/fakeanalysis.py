@@ -14,7 +14,7 @@ from processing.algorithms.stamps import cut_stamps, nearest_pixel
 from processing.parameters import Parameters, param
 from processing.step import Step
 from processing.steps.fake_losses import Losses
-from processing.steps.planes import difference_psf
+from processing.steps.planes import tiles_of
 from products.models import (
     Background,
     DeepScoreSet,
@@ -143,7 +143,7 @@ class FakeAnalyzing(Step):
         row, column = np.clip(nearest_pixel(fakes["y"]), 0, ny - 1), np.clip(nearest_pixel(fakes["x"]), 0, nx - 1)
         long = np.flatnonzero(fakes["length"] > 0)
         if len(long):
-            psf = difference_psf(difference)
+            psf = tiles_of(difference)
             stamps = np.stack([psf.stamp(fakes["x"][index], fakes["y"][index]) for index in long])
             table["response"][long] = line_response(stamps, fakes["length"][long], fakes["angle"][long])
         score, plain = difference.score[row, column], difference.score_plain[row, column]

@@ -8,9 +8,9 @@ import numpy as np
 
 from processing.algorithms.forced import REACH, ForcedPlanes, forced_fluxes
 from processing.algorithms.stamps import nearest_pixel
-from processing.algorithms.subtraction.tiles import Tiles
 from processing.parameters import Parameters, param
 from processing.step import Step
+from processing.steps.planes import tiles_of
 from products.models import DifferenceImage, ForcedFlux, WorldCoordinates, ZeroPoint
 from products.pixel_flags import PixelFlag
 
@@ -57,7 +57,7 @@ class ForcedPhotometry(Step):
         x, y = x[inside], y[inside]
         rows, columns = _span(y, ny), _span(x, nx)
         parts = image.part(PLANES, rows, columns)
-        per_variance = Tiles(image.tiles, image.psf_stamps, image.hit_stamps).plane("flux_noise")[rows, columns]
+        per_variance = tiles_of(image).plane("flux_noise")[rows, columns]
         weight = parts.pop("weight")
         variance = np.divide(per_variance, weight, out=np.zeros_like(per_variance), where=weight > 0)
         planes = ForcedPlanes(**parts, alpha_error=np.sqrt(variance))

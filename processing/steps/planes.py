@@ -10,6 +10,11 @@ from products.models import DifferenceImage
 from products.pixel_flags import PixelFlag
 
 
+def tiles_of(difference: DifferenceImage) -> Tiles:
+    """What is constant over each tile of a difference image."""
+    return Tiles(difference.tiles, difference.psf_stamps, difference.hit_stamps)
+
+
 def score_planes(difference: DifferenceImage) -> ScorePlanes:
     """Everything that detection and the cuts look at."""
     weight = difference.weight
@@ -22,6 +27,6 @@ def score_planes(difference: DifferenceImage) -> ScorePlanes:
         variance=variance,
         mask=weight <= 0,
         halo=(difference.flags & int(PixelFlag.BRIGHT_HALO)) != 0,
-        tiles=Tiles(difference.tiles, difference.psf_stamps, difference.hit_stamps),
+        tiles=tiles_of(difference),
         unsupported=(difference.flags & int(PixelFlag.UNSUPPORTED)) != 0,
     )

@@ -12,7 +12,7 @@ from products.models import Cutouts, DeepScore, DeepScoreSet, MeasurementSet
 
 
 class ScoringParameters(Parameters):
-    scorer: Scorer = param("trees", help="What gives the score.")
+    scorer: Scorer = param("committee", help="What gives the score.")
     threshold: float | None = param(
         None, ge=0, le=1, help="Score from which something is called real; the scorer's own if not given."
     )
@@ -22,20 +22,12 @@ class Scoring(Step):
     """Score the measurements between 0 (bogus) and 1 (real)."""
 
     name = "scoring"
-    version = (1, 0, 0)
+    version = (1, 1, 0)
     parameters: ScoringParameters
 
     def run(self, measurement_set: MeasurementSet, cutouts: Cutouts) -> DeepScoreSet:
         rows, scorer = measurement_set.all_rows(), self.parameters.scorer
-        index = [row.index_in_sources for row in rows]
-        candidates = Candidates(
-            new=cutouts.new[index],
-            reference=cutouts.reference[index],
-            difference=cutouts.difference[index],
-            mask=cutouts.flags[index] != 0,
-            table=_table([row.diagnostics for row in rows]),
-        )
-        scores = scorer(candidates)
+        scores = scorer(candidates_of(measurement_set, cutouts))
         threshold = scorer.threshold if self.parameters.threshold is None else self.parameters.threshold
         result = DeepScoreSet(
             measurement_set=measurement_set,
@@ -46,6 +38,19 @@ class Scoring(Step):
         for row, score, info in zip(rows, scores.score, scores.info):
             result.rows.append(DeepScore(score_set=result, measurement=row, score=float(score), info=info))
         return result
+
+
+def candidates_of(measurement_set: MeasurementSet, cutouts: Cutouts) -> Candidates:
+    """What a scorer may look at, in the order of the measurements."""
+    rows = measurement_set.all_rows()
+    index = [row.index_in_sources for row in rows]
+    return Candidates(
+        new=cutouts.new[index],
+        reference=cutouts.reference[index],
+        difference=cutouts.difference[index],
+        mask=cutouts.flags[index] != 0,
+        table=_table([row.diagnostics for row in rows]),
+    )
 
 
 def _table(rows: list[dict]) -> np.ndarray:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from astropy.table import Table
 from django.db.models import Exists, FilteredRelation, OuterRef, Q, QuerySet
 
-from products.models import Label, Measurement
+from products.models import Label, Measurement, MeasurementSet
 from products.selectors.candidates import DIFFERENCE, TO_EXPOSURE, scorer_of
 from products.selectors.tables import FLUX, MAGNITUDE, ORIGIN, POSITION, SCORE, Column, table_of
 from products.selectors.tags import ChosenTag
@@ -44,3 +46,21 @@ def training_set(measurements: QuerySet[Measurement], tag: ChosenTag) -> Table:
     for row in found:
         row["time"] = row["time"].isoformat(timespec="seconds")
     return table_of(LABELS, found, Measurement)
+
+
+def labelled_sets(tag: ChosenTag) -> QuerySet[MeasurementSet]:
+    """The sets of a tag in which somebody called a measurement real or bogus, oldest exposure first."""
+    sure = Label.objects.exclude(verdict=Label.Verdict.UNSURE).filter(measurement__measurement_set=OuterRef("pk"))
+    rows = tag.narrow(MeasurementSet.objects.filter(Exists(sure)))
+    image = "cutouts__sources__image"
+    return rows.select_related(f"{image}__exposure").order_by(f"{image}__mjd", "pk")
+
+
+def verdicts_of(measured: MeasurementSet) -> dict[UUID, str]:
+    """Measurement → real or bogus, where all who labelled it are of one mind and sure."""
+    rows = Label.objects.filter(measurement__measurement_set=measured).values_list("measurement", "verdict")
+    said: dict[UUID, set[str]] = {}
+    for measurement, verdict in rows:
+        said.setdefault(measurement, set()).add(verdict)
+    sure = {pk: next(iter(words)) for pk, words in said.items() if len(words) == 1}
+    return {pk: word for pk, word in sure.items() if word != Label.Verdict.UNSURE}

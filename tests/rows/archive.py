@@ -92,6 +92,7 @@ class Archive:
             "fakes of an image": f"/fakes/{self.ccd.measurement_set.score_sets.get().fake_analyses.get().pk}/",
             "pipeline": "/pipeline/",
             "step": "/pipeline/steps/subtraction/",
+            "model": "/pipeline/models/trees/",
             "login": "/login/",
         }
 

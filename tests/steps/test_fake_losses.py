@@ -10,6 +10,7 @@ import pytest
 from processing.algorithms.fakes import FAKES, VARIABLE
 from processing.algorithms.peaks import PEAKS
 from processing.algorithms.psf_model import moffat_model
+from processing.algorithms.subtraction.tiles import TILE
 from processing.pipelines import FakeAnalyzing
 from processing.steps.fakeanalysis import FakeRun
 from products.models import (
@@ -31,6 +32,13 @@ SIDE, NOISE, FWHM = 160, 10.0, 4.0
 PLACE = (80.0, 70.0)
 
 
+def one_tile(shape: tuple[int, int]) -> np.ndarray:
+    """One tile, in which the PSF flux has the error NOISE where the weight is 1."""
+    table = np.zeros(1, TILE)
+    table["y1"], table["x1"], table["flux_noise"] = *shape, NOISE**2
+    return table
+
+
 class Run:
     """An empty difference of 160 × 160 pixels, on which things are put one by one."""
 
@@ -39,9 +47,8 @@ class Run:
         self.difference = DifferenceImage(
             width=SIDE, height=SIDE, fwhm=FWHM * 0.5, pixel_scale=0.5, data=np.zeros(shape, np.float32),
             weight=np.ones(shape, np.float32), flags=np.zeros(shape, np.uint16),
-            score=np.zeros(shape, np.float32), score_plain=np.zeros(shape, np.float32),
-            alpha_error=np.full(shape, NOISE, np.float32),
-            psf_stamps=moffat_model(FWHM, shape).stamp(80, 80)[None, None], spike_ratios=np.ones((1, 1), np.float32),
+            score=np.zeros(shape, np.float32), alpha=np.zeros(shape, np.float32), tiles=one_tile(shape),
+            psf_stamps=moffat_model(FWHM, shape).stamp(80, 80)[None],
         )  # fmt: skip
         self.fakes: list[tuple] = []
         self.peaks: list[tuple] = []
@@ -60,7 +67,7 @@ class Run:
     def score(self, value: float, at: tuple[float, float] = PLACE) -> Run:
         """What the detection statistic has at a place."""
         column, line = round(at[0]), round(at[1])
-        self.difference.score[line, column] = self.difference.score_plain[line, column] = value
+        self.difference.score[line, column], self.difference.alpha[line, column] = value, value * NOISE
         return self
 
     def peak(self, snr: float, at: tuple[float, float] = PLACE, negative: bool = False, before: bool = False) -> Run:
@@ -126,7 +133,7 @@ def test_too_faint_for_the_noise_of_its_place():
 
 def test_noise_of_flux_ratio_and_registration_counts():
     run = Run().fake(6.0).score(3.0)
-    run.difference.score_plain[70, 80] = 6.0
+    run.difference.alpha[70, 80] = 6.0 * NOISE
     loss = run.loss()
     assert (loss["reason"], loss["expected"]) == (FakeLoss.FAINT, 3.0)
 

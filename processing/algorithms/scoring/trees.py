@@ -7,60 +7,55 @@ install at run time.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
-from importlib import resources
 from typing import Any
 
 import numpy as np
 
 from processing.algorithms.features import FEATURES, features
-from processing.algorithms.scoring.base import Candidates, Scorer, Scores
-from processing.errors import BadInput
+from processing.algorithms.scoring.base import Candidates
+from processing.algorithms.scoring.models import NAMES, LearnedScorer, Lessons, Model, Tick
+from processing.errors import BadModel, NotInstalled
 from processing.parameters import param
 
-Model = Mapping[str, np.ndarray]
-"""Arrays of a model: `feature`, `limit`, `left`, `right`, `value` of all nodes of all trees (a leaf points to itself),
-`root` of each tree, `baseline` log-odds, `depth` of the deepest tree, `names` of the features and `version`."""
 
-
-class Trees(Scorer):
-    """Boosted trees; `log_odds` in the info is for a prior of one half."""
+class Trees(LearnedScorer):
+    """Boosted trees on features; `log_odds` in the info is for a prior of one half, `probability` for the `prior`."""
 
     name = "trees"
 
-    model: str = param("trees", pattern="^[a-z0-9_]+$", help="Name of the model in this package, a file of arrays.")
+    model: str = param("trees", pattern=NAMES, help="Name of the model in this package: a file of arrays and its card.")
 
-    def __call__(self, candidates: Candidates) -> Scores:
-        model = packaged(self.model)
-        log_odds = predict(model, features(candidates))
-        version = str(model["version"])
-        info = [{"log_odds": round(float(value), 3), "model": version} for value in log_odds]
-        return Scores((1 / (1 + np.exp(-log_odds))).astype(np.float32), info)
+    def raw(self, model: Model, candidates: Candidates) -> np.ndarray:
+        """Log-odds of the trees (n,), not calibrated. BadModel where they were trained on other features."""
+        if tuple(model["names"]) != tuple(FEATURES):
+            raise BadModel(name=self.model, reason="it was trained on other features")
+        return predict(model, features(candidates))
 
+    @classmethod
+    def learn(
+        cls, lessons: Lessons, *, seed: int, tick: Tick, known: Mapping[str, Model] | None = None
+    ) -> dict[str, np.ndarray]:
+        return train(lessons.features, lessons.is_real, seed)
 
-@cache
-def packaged(name: str) -> Model:
-    """A model of this package. BadInput where there is none or it was trained on other features."""
-    source = resources.files(__package__) / f"{name}.npz"
-    if not source.is_file():
-        raise BadInput(what=f"the scorer's model {name}", reason="there is no such file in the package")
-    with source.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        model = {key: arrays[key] for key in arrays.files}
-    if tuple(model["names"]) != tuple(FEATURES):
-        raise BadInput(what=f"the scorer's model {name}", reason="it was trained on other features; train it again")
-    return model
+    @classmethod
+    def raw_of(cls, model: Model, lessons: Lessons) -> np.ndarray:
+        return predict(model, lessons.features)
 
 
 def predict(model: Model, values: np.ndarray) -> np.ndarray:
-    """Log-odds (n,) float64 of being real, for features (n, len(FEATURES)) float32."""
+    """Log-odds (n,) float64 of being real, for features (n, len(FEATURES)) float32, before calibration."""
     from processing.algorithms.tree_kernels import leaves
 
     ends = leaves(values, *(model[name] for name in ("root", "feature", "limit", "left", "right")))
     return float(model["baseline"]) + model["value"][ends].sum(axis=1)
 
 
-def export_trees(classifier: Any, version: str = "") -> dict[str, np.ndarray]:
-    """Plain arrays of a fitted `HistGradientBoostingClassifier` of two classes without categorical features."""
+def export_trees(classifier: Any) -> dict[str, np.ndarray]:
+    """Plain arrays of a fitted `HistGradientBoostingClassifier` of two classes without categorical features.
+
+    `feature`, `limit`, `left`, `right`, `value` are of all nodes of all trees (a leaf points to itself), `root` of
+    each tree; `baseline` is in log-odds, `depth` that of the deepest tree, `names` are those of the features.
+    """
     nodes = [stage[0].nodes for stage in classifier._predictors]
     root = np.cumsum([0, *(len(tree) for tree in nodes[:-1])]).astype(np.int32)
     every = np.concatenate(nodes)
@@ -68,6 +63,7 @@ def export_trees(classifier: Any, version: str = "") -> dict[str, np.ndarray]:
     own = np.arange(len(every))
     leaf = every["is_leaf"].astype(bool)
     return {
+        "scorer": np.array(Trees.name),
         "feature": np.where(leaf, 0, every["feature_idx"]).astype(np.int16),
         "limit": np.where(leaf, np.inf, every["num_threshold"]),
         "left": np.where(leaf, own, first + every["left"]).astype(np.int32),
@@ -77,21 +73,25 @@ def export_trees(classifier: Any, version: str = "") -> dict[str, np.ndarray]:
         "baseline": np.asarray(classifier._baseline_prediction, float).ravel()[0],
         "depth": np.array(every["depth"].max(), np.int32),
         "names": np.array(list(FEATURES)),
-        "version": np.array(version),
     }
 
 
-def train(values: np.ndarray, is_real: np.ndarray, seed: int, version: str = "") -> dict[str, np.ndarray]:
+def train(values: np.ndarray, is_real: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     """Fit the trees to features (n, len(FEATURES)) and labels (n,) bool; both classes weigh the same.
 
-    Needs scikit-learn, which is imported here only. The arrays are those of `export_trees`.
+    Needs scikit-learn, which is imported here only; NotInstalled without it. The arrays are those of `export_trees`.
     """
-    from sklearn.ensemble import HistGradientBoostingClassifier
+    try:
+        from sklearn.ensemble import HistGradientBoostingClassifier
+    except ImportError as error:
+        raise NotInstalled(
+            package="scikit-learn", purpose="the training of trees", command="pip install scikit-learn"
+        ) from error
 
     classifier = HistGradientBoostingClassifier(
         learning_rate=0.06,
-        max_iter=250,
-        max_leaf_nodes=12,
+        max_iter=400,
+        max_leaf_nodes=16,
         min_samples_leaf=25,
         l2_regularization=1.0,
         max_features=0.5,
@@ -100,4 +100,4 @@ def train(values: np.ndarray, is_real: np.ndarray, seed: int, version: str = "")
         random_state=seed,
     )
     classifier.fit(values, np.asarray(is_real, int))
-    return export_trees(classifier, version)
+    return export_trees(classifier)

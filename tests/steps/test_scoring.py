@@ -1,4 +1,4 @@
-"""Real or bogus: what every scorer must hold, how the packaged trees do on fields they never saw, and their features."""
+"""Real or bogus: what every scorer must hold, how the packaged models do on a night they never saw, and the features."""
 
 from __future__ import annotations
 
@@ -9,25 +9,20 @@ import pytest
 
 from processing.algorithms.diagnostics import DIAGNOSTICS
 from processing.algorithms.features import FEATURES, features
-from processing.algorithms.scoring import trees
+from processing.algorithms.scoring import models, network, trees
 from processing.algorithms.scoring.base import Candidates, Scorer
-from processing.algorithms.scoring.training_sky import BOGUS, REAL, draw_field
-from processing.algorithms.scoring.training_stamps import TrainingSet, candidates_of, training_set
-from processing.errors import BadInput
+from processing.algorithms.scoring.models import LearnedScorer
+from processing.errors import BadInput, BadModel
+from processing.training.fields import REAL
 
-MEMBERS = sorted(Scorer.members())
-HELD_OUT = 777_001  # a seed that no model was trained on: packaged ones use small numbers, and a million more to test
-
-
-@pytest.fixture(scope="module")
-def candidates() -> Candidates:
-    """Everything found in one field, and its kinds."""
-    return candidates_of(draw_field(HELD_OUT, fwhm=3.0))[0]
+LEARNED = sorted(name for name, one in Scorer.members().items() if issubclass(one, LearnedScorer))
+MEMBERS = sorted({*LEARNED, "random"})  # rbbot needs a file from outside: tests/steps/test_rbbot.py
 
 
 @pytest.fixture(scope="module")
-def unseen() -> TrainingSet:
-    return training_set(HELD_OUT, fields=18)
+def candidates(searched) -> Candidates:
+    """Everything found in one field."""
+    return searched.found.candidates
 
 
 def some(candidates: Candidates, rows) -> Candidates:
@@ -78,61 +73,84 @@ def test_pixels_and_numbers_that_are_not_finite_do_not_reach_the_score(name, can
     assert np.isfinite(score).all()
 
 
-def test_trees_score_each_candidate_by_itself(candidates):
-    scorer = trees.Trees()
+@pytest.mark.parametrize("name", LEARNED)
+def test_each_candidate_is_scored_by_itself(name, candidates):
+    scorer = Scorer.member(name)()
     together = scorer(candidates).score[:10]
     alone = [scorer(some(candidates, slice(k, k + 1))).score[0] for k in range(10)]
-    np.testing.assert_allclose(together, alone, rtol=1e-4)
+    np.testing.assert_allclose(together, alone, rtol=1e-3)
 
 
-def test_the_log_odds_of_the_info_are_those_of_the_score(candidates):
-    found = trees.Trees()(candidates)
+@pytest.mark.parametrize("name", LEARNED)
+def test_the_info_has_log_odds_and_the_probability_for_the_prior(name, candidates):
+    found = Scorer.member(name)(prior=0.02)(candidates)
     odds = np.array([info["log_odds"] for info in found.info])
-    np.testing.assert_allclose(found.score, 1 / (1 + np.exp(-odds)), atol=5e-4)
-    assert len({info["model"] for info in found.info}) == 1
+    np.testing.assert_allclose(found.score, models.sigmoid(odds), atol=5e-4)
+    wanted = 0.02 * found.score / (0.02 * found.score + 0.98 * (1 - found.score.astype(float)))
+    np.testing.assert_allclose([info["probability"] for info in found.info], wanted, atol=2e-3)
+    assert {info["model"] for info in found.info} == {models.checksum_of(models.packaged(name, name))[:12]}
 
 
-def test_on_unseen_fields_few_are_mistaken(unseen):
-    real = 1 / (1 + np.exp(-trees.predict(trees.packaged("trees"), unseen.features))) >= trees.Trees().threshold
-    lost, false = ~real & unseen.is_real, real & ~unseen.is_real
-    assert unseen.is_real.sum() > 200 and (~unseen.is_real).sum() > 400
-    assert lost.sum() / unseen.is_real.sum() <= 0.02  # down to 4.5 σ, where noise decides
-    assert false.sum() / (~unseen.is_real).sum() <= 0.02
-    clear = unseen.snr > 7
-    assert lost[clear].sum() / unseen.is_real[clear].sum() <= 0.01
+@pytest.mark.parametrize("name", LEARNED)
+def test_on_an_unseen_night_few_are_mistaken(name, searched):
+    score, sure = Scorer.member(name)()(searched.found.candidates).score, searched.kind != ""
+    real = np.isin(searched.kind, REAL)
+    clear = sure & (searched.found.candidates.table["snr"] > 7)
+    assert (real & clear).sum() > 60 and (~real & sure).sum() > 40
+    missed, false = score[real & clear] < 0.5, score[~real & sure] >= 0.5
+    # 1 % of either, and three standard deviations of so few
+    assert missed.sum() <= 0.01 * len(missed) + 3 * np.sqrt(0.01 * len(missed))
+    assert false.sum() <= 0.02 * len(false) + 3 * np.sqrt(0.02 * len(false))
 
 
-def test_every_kind_of_change_is_recovered_and_every_kind_of_artefact_refused(unseen):
-    score = 1 / (1 + np.exp(-trees.predict(trees.packaged("trees"), unseen.features)))
-    clear = unseen.snr > 7
-    for kind in REAL:
-        assert np.mean(score[clear & (unseen.kind == kind)] >= 0.5) >= 0.95, kind
-    for kind in BOGUS:
-        assert np.mean(score[clear & (unseen.kind == kind)] >= 0.5) <= 0.05, kind
+@pytest.mark.parametrize("name", LEARNED)
+def test_a_model_that_is_not_there_is_refused(name, candidates):
+    with pytest.raises(BadModel, match="no such file"):
+        Scorer.member(name)(model="nonesuch")(candidates)
 
 
-def test_sets_of_different_seeds_share_no_field():
-    first, second = training_set(1, 1, cells=4), training_set(2, 1, cells=4)
-    assert not set(first.snr.tolist()) & set(second.snr.tolist())
+def test_a_model_of_another_scorer_is_refused(candidates):
+    with pytest.raises(BadModel, match="of 'network', not of 'trees'"):
+        trees.Trees(model="network")(candidates)
 
 
-def test_a_model_that_is_not_there_is_refused():
-    with pytest.raises(BadInput, match="no such file"):
-        trees.Trees(model="nonesuch")(nobody())
+def test_another_checksum_than_that_of_the_model_is_refused(candidates):
+    known = models.checksum_of(models.packaged("trees", "trees"))
+    assert len(trees.Trees(checksum=known[:8])(candidates).score) == len(candidates)
+    wrong = f"{(int(known[:8], 16) + 1) % 16**8:08x}"
+    with pytest.raises(BadModel, match="trained again"):
+        trees.Trees(checksum=wrong)(candidates)
 
 
-def test_a_model_of_other_features_is_refused(monkeypatch):
+def test_a_model_of_other_features_is_refused(monkeypatch, candidates):
     monkeypatch.setattr(trees, "FEATURES", {**FEATURES, "one_more": "?"})
-    with pytest.raises(BadInput, match="other features"):
-        trees.packaged.__wrapped__("trees")
+    with pytest.raises(BadModel, match="other features"):
+        trees.Trees()(candidates)
 
 
-def test_exported_trees_say_what_the_classifier_says(unseen):
+def test_a_network_of_other_stamps_is_refused(monkeypatch, candidates):
+    monkeypatch.setattr(network, "SIZE", network.SIZE + 2)
+    with pytest.raises(BadModel, match="other stamps"):
+        network.Network()(candidates)
+
+
+def test_the_network_sees_what_lies_beside_the_mask_and_nothing_under_it(candidates):
+    few = some(candidates, slice(0, 20))
+    wild = few.difference.copy()
+    wild[few.mask] = 1e6
+    assert few.mask.any()
+    same = network.Network()(replace(few, difference=wild)).score
+    np.testing.assert_array_equal(same, network.Network()(few).score)
+    moved = network.Network()(replace(few, difference=np.roll(few.difference, 4, axis=2))).score
+    assert np.abs(moved - same).max() > 0.05
+
+
+def test_exported_trees_say_what_the_classifier_says(searched):
     ensemble = pytest.importorskip("sklearn.ensemble")
-    values, labels = unseen.features, unseen.is_real.astype(int)
+    values, labels = features(searched.found.candidates), np.isin(searched.kind, REAL).astype(int)
     classifier = ensemble.HistGradientBoostingClassifier(max_iter=20, max_leaf_nodes=8, early_stopping=False)
     classifier.fit(values, labels)
-    model = trees.export_trees(classifier, "test")
+    model = trees.export_trees(classifier)
     np.testing.assert_allclose(
         1 / (1 + np.exp(-trees.predict(model, values))), classifier.predict_proba(values)[:, 1], rtol=1e-6
     )

@@ -1,0 +1,54 @@
+"""Trees and network together: the mean of what both say, since they err on different candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from processing.algorithms.scoring.base import Candidates
+from processing.algorithms.scoring.models import NAMES, LearnedScorer, Lessons, Model, Tick
+from processing.algorithms.scoring.network import Network
+from processing.algorithms.scoring.trees import Trees
+from processing.parameters import param
+
+MEMBERS: tuple[type[LearnedScorer], ...] = (Trees, Network)
+_NETWORK_PART = 0.4  # of the mean: between 0.3 and 0.5 nothing changes
+
+
+class Committee(LearnedScorer):
+    """The weighted mean of the log-odds of trees and a network; `log_odds` and `probability` as of the trees."""
+
+    name = "committee"
+
+    model: str = param(
+        "committee", pattern=NAMES, help="Name of the model in this package: a file of arrays and its card."
+    )
+
+    def raw(self, model: Model, candidates: Candidates) -> np.ndarray:
+        """The mean log-odds (n,), not calibrated. BadModel where a member was trained on other features or stamps."""
+        return _mean(model, [member(model=self.model).raw(of(model, member), candidates) for member in MEMBERS])
+
+    @classmethod
+    def learn(
+        cls, lessons: Lessons, *, seed: int, tick: Tick, known: Mapping[str, Model] | None = None
+    ) -> dict[str, np.ndarray]:
+        found = {"scorer": np.array(cls.name), "parts": np.array([1 - _NETWORK_PART, _NETWORK_PART])}
+        for member in MEMBERS:
+            learned = (known or {}).get(member.name) or member.learn(lessons, seed=seed, tick=tick)
+            found |= {f"{member.name}/{key}": value for key, value in learned.items()}
+        return found
+
+    @classmethod
+    def raw_of(cls, model: Model, lessons: Lessons) -> np.ndarray:
+        return _mean(model, [member.raw_of(of(model, member), lessons) for member in MEMBERS])
+
+
+def of(model: Model, member: type[LearnedScorer]) -> Model:
+    """The arrays of one member."""
+    prefix = f"{member.name}/"
+    return {key.removeprefix(prefix): value for key, value in model.items() if key.startswith(prefix)}
+
+
+def _mean(model: Model, raw: list[np.ndarray]) -> np.ndarray:
+    return np.tensordot(model["parts"], np.stack(raw), axes=1)
