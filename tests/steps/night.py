@@ -208,7 +208,7 @@ class CCD:
 
     def subtracted(self, step: Step | None = None, **changed: Any) -> Products:
         """The new image with warped reference and difference."""
-        inputs = {**self.new, "reference": self.reference, "made_of": self.made_of, **changed}
+        inputs = {**self.new, "reference": self.reference, "made_of": self.made_of, "before": Untouched(), **changed}
         warped, difference = self.calls.run(step or Subtraction(), **inputs)
         return {**inputs, "warped": warped, "difference": difference}
 
