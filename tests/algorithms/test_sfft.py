@@ -12,6 +12,7 @@ from processing.algorithms.subtraction.alard_lupton import AlardLupton
 from processing.algorithms.subtraction.base import Epoch
 from processing.algorithms.subtraction.delta_basis import Functions, NormalEquations, Windows, monomials
 from processing.algorithms.subtraction.sfft import Sfft
+from processing.algorithms.subtraction.stars import compare
 from processing.errors import NotEnoughStars
 from tests.algorithms.pairs import (
     MoffatPSF,
@@ -96,13 +97,14 @@ def test_the_normal_equations_are_those_of_the_design_matrix(background):
     np.testing.assert_allclose(right, values, rtol=0, atol=1e-10 * np.abs(values).max())
 
 
-def test_the_pixels_of_a_kernel_belong_to_one_function_each_and_every_function_sums_to_1():
+def test_the_functions_of_a_kernel_cover_a_disk_and_sum_to_1_or_0():
     functions = Functions.of(4, 9)
     kernels = functions.planes(np.eye(len(functions)))
-    assert kernels.shape == (len(functions), 19, 19)
-    np.testing.assert_allclose(kernels.sum(axis=(1, 2)), 1)
+    assert kernels.shape == (69 + 5 * 5, 19, 19)  # pixels within 4.5 px of the middle, five rings
+    np.testing.assert_allclose(kernels.sum(axis=(1, 2)), functions.sums, atol=1e-12)
     y, x = np.mgrid[-9:10, -9:10]
-    assert np.array_equal((kernels > 0).sum(axis=0), (np.hypot(y, x) <= 9.5).astype(int))
+    with_sum = (kernels[functions.sums == 1] > 0).sum(axis=0)
+    assert np.array_equal(with_sum, (np.hypot(y, x) <= 9.5).astype(int))
     assert (functions.dy[functions.dy.size // 2], functions.dx[functions.dy.size // 2]) == (0, 0)
 
 
@@ -211,6 +213,18 @@ def test_variable_stars_do_not_enter_the_kernel(pair, listed):
     dirty = Sfft()(replace(pair.new, data=data), pair.reference, replace(pair.stars, new_flux=fluxes))
     assert dirty.quality["kernel_sum"] == pytest.approx(clean.quality["kernel_sum"], rel=0.005)
     assert dirty.quality["kernel_stars"] <= clean.quality["kernel_stars"] - 6
+
+
+def test_stars_whose_flux_changed_are_not_asked(pair):
+    fluxes = pair.stars.new_flux.copy()
+    bright = np.flatnonzero(pair.stars.new_flux > 10_000)
+    fluxes[bright[:3]] *= 1.2
+    comparison = compare(
+        pair.stars, zero_points=(25.0, 25.0), fwhms=(4.2, 3.4), registration_floor=0.01, systematic=0.004
+    )
+    asked = [Sfft().usable(stars, comparison) for stars in (pair.stars, replace(pair.stars, new_flux=fluxes))]
+    assert asked[0][bright].all()
+    assert not asked[1][bright[:3]].any() and asked[1][bright[3:]].all()
 
 
 def test_stars_with_a_hole_go_as_a_whole(pair):

@@ -22,7 +22,8 @@ class Consensus(SubtractionMethod):
     What a method makes out of its own errors the other one does not repeat, and noise, which both share, supports
     itself. The score stays that of the first, calibrated on empty sky; peaks on marked pixels are no detections.
     `quality` is that of the first; with `second_` before their names the scores and the own numbers of the second; and
-    `unsupported_peaks` and `unsupported_fraction` of the peaks above 5 sigma.
+    `unsupported_peaks` and `unsupported_fraction` of the peaks above 5 sigma. The statistic of `zogy`, one of the two
+    unless others are asked for, is covered by US patent 10,776,653.
     """
 
     name: ClassVar[str] = "consensus"

@@ -28,24 +28,28 @@ def monomials(order: int) -> tuple[tuple[int, int], ...]:
 
 @dataclass(frozen=True)
 class Functions:
-    """What a kernel is made of, each with the sum 1: its pixels one by one, and about them rings of one value."""
+    """What a kernel is made of: its pixels one by one, and about them rings with waves of one and two periods."""
 
     half: int  # px, of the kernel
     dy: np.ndarray  # (pixels,) int, from the middle; sorted, so that the middle is the middle one
     dx: np.ndarray  # (pixels,) int
     rings: np.ndarray  # (rings, 2 half + 1, 2 half + 1)
+    sums: np.ndarray  # (functions,) 1, or 0 for waves
 
     @classmethod
     def of(cls, free: int, half: int) -> Functions:
         """Pixels up to a radius of `free` px are free, beyond it rings of 1 px reach to `half` px."""
         y, x = np.mgrid[-half : half + 1, -half : half + 1]
-        radius = np.hypot(y, x)
+        radius, angle = np.hypot(y, x), np.arctan2(y, x)
         inner = radius < free + 0.5
+        waves = [np.ones_like(angle), *(wave(m * angle) for m in (1, 2) for wave in (np.cos, np.sin))]
         rings = [(np.abs(radius - r) <= 0.5) & ~inner for r in range(free + 1, half + 1)]
-        return cls(half, y[inner], x[inner], np.array([ring / ring.sum() for ring in rings]).reshape(-1, *y.shape))
+        made = np.array([wave * ring / ring.sum() for ring in rings for wave in waves]).reshape(-1, *y.shape)
+        sums = np.r_[np.ones(inner.sum()), np.tile([1.0] + [0.0] * 4, len(rings))]
+        return cls(half, y[inner], x[inner], made, sums)
 
     def __len__(self) -> int:
-        return self.dy.size + len(self.rings)
+        return len(self.sums)
 
     def planes(self, coefficients: np.ndarray) -> np.ndarray:
         """Kernels (n, 2 half + 1, 2 half + 1) from coefficients (n, functions)."""
@@ -53,10 +57,6 @@ class Functions:
         planes = np.tensordot(rings, self.rings, axes=1)
         planes[:, self.half + self.dy, self.half + self.dx] += pixels
         return planes
-
-    def spectra(self, size: int) -> np.ndarray:
-        """Of the rings, (rings, size, size // 2 + 1) float64: even functions have real spectra."""
-        return _spectra(self.rings, size).real
 
 
 def _spectra(stamps: np.ndarray, size: int) -> np.ndarray:
@@ -141,10 +141,10 @@ def _places(columns: np.ndarray, rows: np.ndarray, reach: int) -> tuple[np.ndarr
 
 @dataclass(frozen=True)
 class Model:
-    """What is fitted: kernel functions times monomials of the position, and a background at the stars if wanted."""
+    """What is fitted: pixels of the kernel times monomials of the position, its rings, and a background if wanted."""
 
     functions: Functions
-    order: int  # of the variation of the kernel
+    order: int  # of the variation of the pixels over the image
     constant_sum: bool  # whether the sum of the kernel is the same everywhere
     background_order: int | None  # None: there is no background
 
@@ -155,9 +155,12 @@ class Model:
         equations = NormalEquations(windows, keep, self.functions, powers, background)
         matrix, right = equations.assemble()
         count, terms = len(self.functions), len(powers)
+        pixels = np.arange(count) < self.functions.dy.size
+        # Rings are the same everywhere: stars tell little of wings, and bright ones show every error of them.
+        asked = np.r_[*(pixels | (power == (0, 0)) for power in powers), np.ones(len(background), bool)]
         # Functions that take from the middle pixel what they add: of the terms only the first keeps a sum.
-        middles = np.arange(terms) * count + self.functions.dy.size // 2
-        found = _solve(matrix, right, middles, count) if self.constant_sum else _cholesky(matrix, right)
+        sums = self.functions.sums if self.constant_sum else np.zeros(count)
+        found = _solve(matrix, right, asked, sums, self.functions.dy.size // 2)
         planes = self.functions.planes(found[: terms * count].reshape(terms, count))
         levels = dict(zip(background, map(float, found[terms * count :])))
         return MatchingKernel(planes, powers, shape, int(keep.sum()), 0.0, levels)
@@ -179,7 +182,7 @@ class NormalEquations:
         kernel = count * len(self.powers)
         matrix = np.empty((kernel + len(self.background),) * 2)
         right = np.empty(len(matrix))
-        rings = self.functions.spectra(w.size)
+        rings = _spectra(self.functions.rings, w.size)
         energy, cross = np.abs(w.sharp) ** 2, w.target * w.sharp.conj()
         blocks: dict[tuple[int, int], np.ndarray] = {}
         for p, (i, j) in enumerate(self.powers):
@@ -207,33 +210,46 @@ class NormalEquations:
     def _pixels(self, spectra: np.ndarray) -> np.ndarray:
         return fft.irfft2(spectra, (self.windows.size, self.windows.size))
 
+    def _products(self, ones: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """Sums over the pixels of one image times another, for all pairs of their spectra."""
+        counts = np.full(ones.shape[-1], 2.0)
+        counts[0] = 1
+        if self.windows.size % 2 == 0:
+            counts[-1] = 1
+        flat = [spectra.reshape(len(spectra), -1) for spectra in (ones * counts, others)]
+        return (flat[0] @ flat[1].conj().T).real / self.windows.size**2
+
     def _among(self, energy: np.ndarray, rings: np.ndarray) -> np.ndarray:
         """Products of all functions with each other on one image of that energy spectrum, (functions, functions)."""
         dy, dx = self.functions.dy, self.functions.dx
         # Two shifts of one image overlap as their difference says: Toeplitz in both axes.
         pixels = self._pixels(energy)[dy[:, None] - dy, dx[:, None] - dx]
         mixed = self._pixels(energy * rings)[:, dy, dx]
-        ringed = self._pixels(energy * rings[:, None] * rings)[:, :, 0, 0]
+        ringed = self._products(energy * rings, rings)
         return np.block([[pixels, mixed.T], [mixed, ringed]])
 
     def _with(self, spectrum: np.ndarray, rings: np.ndarray) -> np.ndarray:
         """Products of all functions on one image with another one, from their cross spectrum, (functions,)."""
         pixels = self._pixels(spectrum)[self.functions.dy, self.functions.dx]
-        return np.r_[pixels, self._pixels(spectrum * rings)[:, 0, 0]]
+        return np.r_[pixels, self._products(spectrum[None], rings)[0]]
 
 
-def _solve(matrix: np.ndarray, right: np.ndarray, middles: np.ndarray, count: int) -> np.ndarray:
-    free = np.ones(len(right), bool)
-    free[middles[1:]] = False
-    groups = [np.delete(np.arange(n * count, (n + 1) * count), middles[0]) for n in range(len(middles))]
-    for middle, others in zip(middles, groups):
-        matrix[others] -= matrix[middle]
-        right[others] -= right[middle]
-        matrix[:, others] -= matrix[:, middle, None]
+def _solve(matrix: np.ndarray, right: np.ndarray, asked: np.ndarray, sums: np.ndarray, middle: int) -> np.ndarray:
+    """Unknowns of `asked` (m,) bool, the others 0; with `sums` (functions,) the sum of all terms but the first is 0."""
+    count = len(sums)
+    middles = np.arange(middle, len(right) // count * count, count)
+    taken = np.where(np.arange(count) == middle, 0, sums)
+    if sums.any():
+        asked[middles[1:]] = False
+        for place in middles:
+            group = slice(place - middle, place - middle + count)
+            matrix[group] -= taken[:, None] * matrix[place]
+            right[group] -= taken * right[place]
+            matrix[:, group] -= matrix[:, place, None] * taken
     found = np.zeros(len(right))
-    found[free] = _cholesky(matrix[np.ix_(free, free)], right[free])
-    for middle, others in zip(middles, groups):
-        found[middle] -= found[others].sum()
+    found[asked] = _cholesky(matrix[np.ix_(asked, asked)], right[asked])
+    for place in middles:
+        found[place] -= taken @ found[place - middle : place - middle + count]
     return found
 
 

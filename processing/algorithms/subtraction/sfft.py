@@ -32,7 +32,7 @@ class Sfft(KernelMethod):
 
     order: int = param(2, ge=0, le=3, help="Order of the kernel's variation; lowered below 100 and 25 stars.")
     free_radius: float = param(
-        2.0, ge=0.5, le=4, unit="FWHM", help="So far from its middle all kernel pixels are free."
+        1.5, ge=0.5, le=4, unit="FWHM", help="So far from its middle all kernel pixels are free."
     )
     most_free: int = param(12, ge=3, le=16, unit="px", help="Largest such radius: the cost grows with its sixth power.")
     kernel_half: float = param(4.0, ge=1, le=6, unit="FWHM", help="Half size of the kernel, whose wings are rings.")
