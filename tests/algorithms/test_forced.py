@@ -92,6 +92,13 @@ def test_many_positions_at_once_are_what_each_is_alone_and_on_a_part_of_the_plan
         assert (alone["flux_err"], alone["flags"]) == (one["flux_err"], one["flags"])
 
 
+def test_at_the_middle_of_a_pixel_the_flux_is_that_of_the_pixel_on_stars_too(pairs):
+    pair, difference = pairs[0]
+    x, y = np.rint(pair.stars.x), np.rint(pair.stars.y)
+    found = forced_fluxes(planes_of(difference), x, y, core=2.0, outside=8)
+    np.testing.assert_allclose(found["flux"], difference.alpha[y.astype(int), x.astype(int)], rtol=1e-4, atol=0.1)
+
+
 @pytest.mark.parametrize(("dx", "dy", "expected"), [(1.4, 0.0, 5), (0.0, -1.4, 5), (1.6, 0.0, 0), (1.2, 1.2, 0)])
 def test_flags_are_those_of_pixels_within_the_core(dx, dy, expected):
     flags = np.zeros((40, 40), np.uint16)
