@@ -196,6 +196,9 @@ def test_what_is_in_a_circle_is_not_missed_whatever_the_planets_did():
         inside = apart(v, np.array([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)])) < 3 * 3600
         assert inside.sum() > 5 and set(np.flatnonzero(inside)) <= set(kept)
         assert len(kept) < 0.05 * len(rows)
+        separation = apart(v, np.array([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)])) / 3600
+        for row in np.argsort(separation)[:20]:  # circles whose rims go just outside of a body
+            assert row in near(rows, mjd, Cap(*where, separation[row] + 1e-4))
 
 
 def test_the_phase_function_is_that_of_bowell():
