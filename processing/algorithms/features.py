@@ -6,6 +6,8 @@ the size of the stamps as long as they hold 3 FWHM around the candidate.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from processing.algorithms.scoring.base import Candidates
@@ -63,28 +65,52 @@ FEATURES: dict[str, str] = {
     "bright_line": "as difference_line there",
     "bright_second": "as difference_second there",
 }
-_TOGETHER = 64  # candidates at a time: their stamps stay in the cache of the processor
+TOGETHER = 64  # candidates at a time: their stamps stay in the cache of the processor
 _RINGS = ((0.0, 0.3), (0.3, 0.6), (0.6, 0.9), (0.9, 1.3), (1.3, 2.0), (2.0, 3.0))
+
+
+@dataclass(frozen=True)
+class FlatStamps:
+    """Stamps of candidates without their local level, 0 where unusable; noise is that of their outer pixels."""
+
+    difference: np.ndarray  # (n, size, size) float32, of the right sign: up
+    new: np.ndarray
+    reference: np.ndarray
+    difference_noise: np.ndarray  # (n, 1, 1) float32
+    new_noise: np.ndarray
+    reference_noise: np.ndarray
+
+
+def flat_stamps(candidates: Candidates) -> FlatStamps:
+    """The stamps as features and networks look at them."""
+    sign = np.where(candidates.table["is_negative"], -1, 1).astype(np.float32)[:, None, None]
+    usable, radius = ~candidates.mask, radii(candidates)
+    stamps = (sign * candidates.difference, candidates.new, candidates.reference)
+    found = [flatten(values, usable, radius) for values in stamps]
+    return FlatStamps(*(flat for flat, _ in found), *(noise for _, noise in found))
 
 
 def features(candidates: Candidates) -> np.ndarray:
     """The features of each candidate, (n, len(FEATURES)) float32, in the order of FEATURES; never NaN."""
+    parts = [features_of(part, flat_stamps(part)) for part in candidates.batches(TOGETHER)]
+    return np.concatenate([np.zeros((0, len(FEATURES)), np.float32), *parts])
+
+
+def features_of(candidates: Candidates, flat: FlatStamps) -> np.ndarray:
+    """The same of a few candidates whose flat stamps are known."""
     result = np.zeros((len(candidates), len(FEATURES)), np.float32)
-    for first in range(0, len(candidates), _TOGETHER):
-        rows = slice(first, first + _TOGETHER)
-        columns = _columns(Candidates(**{name: values[rows] for name, values in vars(candidates).items()}))
-        for position, name in enumerate(FEATURES):
-            result[rows, position] = np.nan_to_num(columns[name], nan=0, posinf=1e4, neginf=-1e4)
+    columns = _columns(candidates, flat)
+    for position, name in enumerate(FEATURES):
+        result[:, position] = np.nan_to_num(columns[name], nan=0, posinf=1e4, neginf=-1e4)
     return np.clip(result, -1e4, 1e4)
 
 
-def _columns(candidates: Candidates) -> dict[str, np.ndarray]:
+def _columns(candidates: Candidates, flat: FlatStamps) -> dict[str, np.ndarray]:
     table, usable = candidates.table, ~candidates.mask
-    sign = np.where(table["is_negative"], -1.0, 1.0)[:, None, None]
     size, radius = candidates.mask.shape[1], radii(candidates)
-    difference, noise = flatten(sign * candidates.difference, usable, radius)
-    new, new_noise = flatten(candidates.new, usable, radius)
-    reference, reference_noise = flatten(candidates.reference, usable, radius)
+    difference, new, reference = flat.difference, flat.new, flat.reference
+    noise, new_noise, reference_noise = flat.difference_noise, flat.new_noise, flat.reference_noise
+    faded = table["is_negative"][:, None, None]
     columns = _of_diagnostics(table) | _of_lines(difference / noise, usable, radius)
     # Nothing else looks farther than 3 FWHM.
     reach = min(int(np.ceil(3 * table["fwhm"].max())) + 1, size // 2)
@@ -98,13 +124,16 @@ def _columns(candidates: Candidates) -> dict[str, np.ndarray]:
         | _of_images(new, reference, new_noise, reference_noise, radius)
         | _of_both(difference, new, reference, usable, radius)
         | sharpness("difference", difference / noise, radius, table)
-        | sharpness("bright", np.where(sign < 0, reference / reference_noise, new / new_noise), radius, table)
+        | sharpness("bright", np.where(faded, reference / reference_noise, new / new_noise), radius, table)
     )
 
 
 def sharpness(name: str, stamps: np.ndarray, radius: np.ndarray, table: np.ndarray) -> dict[str, np.ndarray]:
     """How much of the light within 1 FWHM is in one pixel, or a few: `stamps` (n, size, size) are in noise."""
-    near = np.where(radius <= 1, stamps, 0).astype(np.float32)
+    size = stamps.shape[1]
+    reach = min(int(np.ceil(table["fwhm"].max())) + 1, size // 2)  # with a ring of zeros around
+    inner = (slice(None), *[slice(size // 2 - reach, size // 2 + reach + 1)] * 2)
+    near = np.where(radius[inner] <= 1, stamps[inner], 0).astype(np.float32)
     left, right, low, high = near[:, :, :-2], near[:, :, 2:], near[:, :-2], near[:, 2:]
     middle = near[:, 1:-1, 1:-1]
     square = near[:, 1:, 1:] + near[:, :-1, 1:] + near[:, 1:, :-1] + near[:, :-1, :-1]
@@ -139,14 +168,15 @@ def flatten(stamps: np.ndarray, usable: np.ndarray, radius: np.ndarray) -> tuple
     outer = usable & (radius > 2)
     few = outer.sum(axis=(1, 2)) < 20
     outer[few] = usable[few]
-    level = _medians(stamps, outer)
-    noise = 1.482602 * _medians(np.abs(stamps - level), outer)
-    return np.where(usable, stamps - level, 0), np.maximum(noise, 1e-6)
+    flat = stamps - _medians(stamps, outer)
+    noise = np.float32(1.482602) * _medians(np.abs(flat), outer)
+    return np.where(usable, flat, np.float32(0)), np.maximum(noise, np.float32(1e-6))
 
 
 def _medians(stamps: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Median (n, 1, 1) of the chosen pixels of each stamp."""
-    return masked_median(stamps.reshape(len(stamps), -1), where.reshape(len(stamps), -1), axis=1)[:, None, None]
+    """Median (n, 1, 1) float32 of the chosen pixels of each stamp."""
+    found = masked_median(stamps.reshape(len(stamps), -1), where.reshape(len(stamps), -1), axis=1)
+    return found.astype(np.float32)[:, None, None]
 
 
 def _sum(stamps: np.ndarray, where: np.ndarray) -> np.ndarray:

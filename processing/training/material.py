@@ -58,8 +58,7 @@ class Material:
     def made(cls, candidates: Candidates, kind: np.ndarray, night: str) -> Material:
         """From candidates whose `kind` (n,) is known; those whose is not, "", are left out."""
         sure = np.flatnonzero(kind != "")
-        names = ("new", "reference", "difference", "mask", "table")
-        chosen = Candidates(**{name: getattr(candidates, name)[sure] for name in names})
+        chosen = candidates.of(sure)
         in_noise, kind = noise_stamps(chosen, SIZE), kind[sure].astype("U24")
         return cls(
             features=features(chosen),

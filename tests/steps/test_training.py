@@ -179,6 +179,6 @@ def test_the_network_computes_what_pytorch_does(made):
     inputs = network.planes(lessons.stamps.cropped(network.SIZE))
     with torch.no_grad():
         scaled = ((beside - kept["middle"]) / kept["scale"]).astype(np.float32)
-        wanted = kept["net"](torch.from_numpy(inputs).permute(0, 3, 1, 2), torch.from_numpy(scaled)).numpy()
+        wanted = kept["net"](torch.from_numpy(inputs).permute(3, 0, 1, 2), torch.from_numpy(scaled)).numpy()
     np.testing.assert_allclose(network.predict(model, inputs, beside), wanted, atol=2e-4)
     assert np.corrcoef(wanted, made.is_real)[0, 1] > 0.3  # it learned something

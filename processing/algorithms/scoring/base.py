@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,15 @@ class Candidates:
 
     def __len__(self) -> int:
         return len(self.table)
+
+    def of(self, rows: np.ndarray | slice) -> Candidates:
+        """Some of them, by number, mask or slice."""
+        return Candidates(**{name: values[rows] for name, values in vars(self).items()})
+
+    def batches(self, size: int) -> Iterator[Candidates]:
+        """All of them in order, `size` at a time: so many that their stamps stay in the cache of the processor."""
+        for first in range(0, len(self), size):
+            yield self.of(slice(first, first + size))
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from processing.algorithms.features import TOGETHER, features_of, flat_stamps
 from processing.algorithms.scoring.base import Candidates
+from processing.algorithms.scoring.inputs import noise_stamps_of
 from processing.algorithms.scoring.models import NAMES, LearnedScorer, Lessons, Model, Tick
-from processing.algorithms.scoring.network import Network
-from processing.algorithms.scoring.trees import Trees
+from processing.algorithms.scoring.network import SIZE, Network
+from processing.algorithms.scoring.trees import Trees, predict
 from processing.parameters import param
 
 MEMBERS: tuple[type[LearnedScorer], ...] = (Trees, Network)
@@ -27,7 +29,16 @@ class Committee(LearnedScorer):
 
     def raw(self, model: Model, candidates: Candidates) -> np.ndarray:
         """The mean log-odds (n,), not calibrated. BadModel where a member was trained on other features or stamps."""
-        return _mean(model, [member(model=self.model).raw(of(model, member), candidates) for member in MEMBERS])
+        of_trees, of_network = (of(model, member) for member in MEMBERS)
+        Trees(model=self.model).refuse_other(of_trees)
+        Network(model=self.model).refuse_other(of_network)
+        found = [np.zeros(0)]
+        for part in candidates.batches(TOGETHER):
+            flat = flat_stamps(part)  # made once for both
+            said = predict(of_trees, features_of(part, flat))
+            stamps = noise_stamps_of(part, flat, SIZE)
+            found.append(_mean(model, [said, Network.raw_of_stamps(of_network, stamps, part.table)]))
+        return np.concatenate(found)
 
     @classmethod
     def learn(

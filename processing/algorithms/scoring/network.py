@@ -39,9 +39,13 @@ class Network(LearnedScorer):
 
     def raw(self, model: Model, candidates: Candidates) -> np.ndarray:
         """Log-odds of the network (n,), not calibrated. BadModel where it was trained on other channels."""
+        self.refuse_other(model)
+        return self.raw_of_stamps(model, noise_stamps(candidates, SIZE), candidates.table)
+
+    def refuse_other(self, model: Model) -> None:
+        """BadModel for one that was trained on other channels."""
         if tuple(model["channels"]) != CHANNELS or tuple(model["scalars"]) != SCALARS or int(model["size"]) != SIZE:
             raise BadModel(name=self.model, reason="it was trained on other stamps")
-        return self._raw(model, noise_stamps(candidates, SIZE), candidates.table)
 
     @classmethod
     def learn(
@@ -53,10 +57,11 @@ class Network(LearnedScorer):
 
     @classmethod
     def raw_of(cls, model: Model, lessons: Lessons) -> np.ndarray:
-        return cls._raw(model, lessons.stamps.cropped(SIZE), lessons.table)
+        return cls.raw_of_stamps(model, lessons.stamps.cropped(SIZE), lessons.table)
 
     @staticmethod
-    def _raw(model: Model, stamps: NoiseStamps, table: np.ndarray) -> np.ndarray:
+    def raw_of_stamps(model: Model, stamps: NoiseStamps, table: np.ndarray) -> np.ndarray:
+        """Log-odds (n,) float32 for stamps of SIZE and their diagnostics."""
         found, beside = np.zeros(len(stamps), np.float32), scalars(table)
         for first in range(0, len(stamps), _TOGETHER):
             rows = slice(first, first + _TOGETHER)
@@ -66,21 +71,19 @@ class Network(LearnedScorer):
 
 
 def planes(stamps: NoiseStamps) -> np.ndarray:
-    """What the first layer sees: (n, size, size, len(CHANNELS)) float32, most of it within ±5.
+    """What the first layer sees: (len(CHANNELS), size, size, n) float32, most of it within ±5.
 
     The logarithm (asinh) of everything in noise, so that both faint and bright sources show; the difference once more
     in units of its brightest pixel near the middle, in which the shape does not depend on the brightness.
     """
     n, _, size, _ = stamps.stamps.shape
-    found = np.empty((n, size, size, len(CHANNELS)), np.float32)
-    difference = stamps.stamps[:, 0]
+    found = np.empty((len(CHANNELS), size, size, n), np.float32)
+    difference, new, reference = stamps.stamps.transpose(1, 2, 3, 0)
     core = slice(size // 2 - 2, size // 2 + 3)
-    peak = np.maximum(np.abs(difference[:, core, core]).max(axis=(1, 2)), 1)[:, None, None]
-    found[..., 0] = np.arcsinh(difference)
-    found[..., 1] = np.clip(2 * difference / peak, -3, 3)
-    found[..., 2] = np.arcsinh(stamps.stamps[:, 1])
-    found[..., 3] = np.arcsinh(stamps.stamps[:, 2])
-    found[..., 4] = stamps.mask
+    peak = np.maximum(np.abs(difference[core, core]).max(axis=(0, 1)), 1)
+    found[0], found[2], found[3] = (np.arcsinh(values) for values in (difference, new, reference))
+    found[1] = np.clip(2 * difference / peak, -3, 3)
+    found[4] = stamps.mask.transpose(1, 2, 0)
     return found
 
 
@@ -98,30 +101,32 @@ def scalars(table: np.ndarray) -> np.ndarray:
 
 
 def predict(model: Model, inputs: np.ndarray, beside: np.ndarray) -> np.ndarray:
-    """Log-odds (n,) float32 for planes (n, size, size, channels) and scalars (n, k), before calibration."""
+    """Log-odds (n,) float32 for planes (channels, size, size, n) and scalars (n, k), before calibration."""
     layer = _largest(_convolved(inputs, model["weight_1"], model["bias_1"]))
     layer = _largest(_convolved(layer, model["weight_2"], model["bias_2"]))
     layer = _convolved(layer, model["weight_3"], model["bias_3"])
-    flat = np.concatenate([layer.reshape(len(layer), int(np.prod(layer.shape[1:]))), beside], axis=1)
-    hidden = np.maximum(flat @ model["weight_4"] + model["bias_4"], 0)
+    flat = layer.transpose(3, 1, 2, 0).reshape(len(beside), int(np.prod(layer.shape[:3])))
+    hidden = np.maximum(np.concatenate([flat, beside], axis=1) @ model["weight_4"] + model["bias_4"], 0)
     return hidden @ model["weight_5"] + model["bias_5"]
 
 
 def _convolved(inputs: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """ReLU of a 3 × 3 convolution without border: (n, y, x, in) → (n, y − 2, x − 2, out), a product of matrices."""
-    n, ny, nx, channels = inputs.shape
-    columns = np.empty((n, ny - 2, nx - 2, 9, channels), np.float32)
+    """ReLU of a 3 × 3 convolution without border: (in, y, x, n) → (out, y − 2, x − 2, n), a product of matrices.
+
+    With the candidates last, what is copied lies together in memory.
+    """
+    channels, ny, nx, n = inputs.shape
+    columns = np.empty((9, channels, ny - 2, nx - 2, n), np.float32)
     for place in range(9):
         row, column = divmod(place, 3)
-        columns[..., place, :] = inputs[:, row : row + ny - 2, column : column + nx - 2]
-    found = columns.reshape(-1, 9 * channels) @ weight
-    found += bias
-    return np.maximum(found, 0, out=found).reshape(n, ny - 2, nx - 2, weight.shape[1])
+        columns[place] = inputs[:, row : row + ny - 2, column : column + nx - 2]
+    found = weight.T @ columns.reshape(9 * channels, (ny - 2) * (nx - 2) * n)
+    found += bias[:, None]
+    return np.maximum(found, 0, out=found).reshape(len(found), ny - 2, nx - 2, n)
 
 
 def _largest(layer: np.ndarray) -> np.ndarray:
     """Maxima of 2 × 2 px; an odd last row or column is left out."""
     ny, nx = (size // 2 * 2 for size in layer.shape[1:3])
-    even = layer[:, :ny, :nx]
-    rows = np.maximum(even[:, ::2], even[:, 1::2])
-    return np.maximum(rows[:, :, ::2], rows[:, :, 1::2])
+    rows = np.maximum(layer[:, 0:ny:2], layer[:, 1:ny:2])
+    return np.maximum(rows[:, :, 0:nx:2], rows[:, :, 1:nx:2])

@@ -31,7 +31,7 @@ def train(
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     middle, scale = beside.mean(axis=0), np.maximum(beside.std(axis=0), 1e-3)
-    inputs = planes(stamps).astype(np.float16)
+    inputs = planes(stamps).transpose(3, 1, 2, 0).astype(np.float16)
     beside = ((beside - middle) / scale).astype(np.float32)
     net = _net(torch, beside.shape[1])
     steps = epochs * -(-len(is_real) // _BATCH)

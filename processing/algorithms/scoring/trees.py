@@ -27,9 +27,13 @@ class Trees(LearnedScorer):
 
     def raw(self, model: Model, candidates: Candidates) -> np.ndarray:
         """Log-odds of the trees (n,), not calibrated. BadModel where they were trained on other features."""
+        self.refuse_other(model)
+        return predict(model, features(candidates))
+
+    def refuse_other(self, model: Model) -> None:
+        """BadModel for one that was trained on other features."""
         if tuple(model["names"]) != tuple(FEATURES):
             raise BadModel(name=self.model, reason="it was trained on other features")
-        return predict(model, features(candidates))
 
     @classmethod
     def learn(
