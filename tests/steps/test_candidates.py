@@ -215,7 +215,7 @@ def test_without_cuts_nothing_is_bad(found):
 def test_scores_are_one_a_measurement_and_the_threshold_counts(found):
     result = found["score_set"]
     assert [score.measurement for score in result.rows] == found["measurement_set"].rows
-    assert result.algorithm == "trees"
+    assert result.algorithm == "committee"
     assert result.n_real == sum(score.score >= result.threshold for score in result.rows)
     strict = Scoring(threshold=0.999).run(measurement_set=found["measurement_set"], cutouts=found["cutouts"])
     assert strict.threshold == 0.999 and strict.n_real <= result.n_real

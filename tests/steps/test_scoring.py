@@ -98,9 +98,9 @@ def test_on_an_unseen_night_few_are_mistaken(name, searched):
     clear = sure & (searched.found.candidates.table["snr"] > 7)
     assert (real & clear).sum() > 60 and (~real & sure).sum() > 40
     missed, false = score[real & clear] < 0.5, score[~real & sure] >= 0.5
-    # 1 % of either, and three standard deviations of so few
+    # 1 % missed, 3 % false where weak particles are many, and three standard deviations of so few
     assert missed.sum() <= 0.01 * len(missed) + 3 * np.sqrt(0.01 * len(missed))
-    assert false.sum() <= 0.02 * len(false) + 3 * np.sqrt(0.02 * len(false))
+    assert false.sum() <= 0.03 * len(false) + 3 * np.sqrt(0.03 * len(false))
 
 
 @pytest.mark.parametrize("name", LEARNED)
