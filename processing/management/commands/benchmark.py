@@ -23,7 +23,8 @@ many exposures the conductor hands out in a second; `manage.py benchmark site` h
 frames and preprocessing leave of a raw CCD's faults; `manage.py benchmark calibration` holds sources, PSF, WCS and zero
 point of simulated CCDs against the truth, `manage.py benchmark peers` beside source-extractor, psfex, scamp and swarp;
 `manage.py benchmark astrometry` solves hundreds of fields whose headers are off; `manage.py benchmark references` tells
-what warps and coadds cost, and how they compare with the truth."""
+what warps and coadds cost, and how they compare with the truth; `manage.py benchmark subtraction` searches simulated
+pairs by every method and compares with what truly changed."""
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
