@@ -11,18 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from processing.algorithms.fakes import match_fakes
+from processing.algorithms.fake_matching import match_fakes
+from processing.algorithms.fakes import STREAK
 from processing.datastore import DataStore
 from processing.errors import BadInput
 from processing.fakes import injected
 from processing.pipeline import Pipeline
 from processing.pipelines import FAKES
+from processing.providers import Untouched
 from processing.steps.fakeanalysis import FakeAnalyzing
 from processing.steps.measuring import Measuring
 from processing.steps.scoring import candidates_of
 from processing.training.labels import UNSURE
 from processing.training.material import Material
-from products.models import Cutouts, FakeAnalysis, FakeSet, MeasurementSet
+from products.models import Cutouts, FakeAnalysis, FakeSet, MeasurementSet, ScienceImage, WarpedImage
 from products.selectors.tags import ChosenTag, of_name
 from products.selectors.training import labelled_sets, verdicts_of
 
@@ -73,7 +75,9 @@ def _with_fakes(tag: ChosenTag, configuration: Mapping[str, Any] | None, tell: T
 def measured_fakes(data: DataStore, fakes: FakeSet, configuration: Mapping[str, Any] | None) -> MeasurementSet:
     """The measurements of the image with the fakes in it, put into `data` with what is before them; nothing is kept."""
     pipeline = Pipeline(FAKES, configuration=configuration)
-    data.put(fakes, injected(data))
+    untouched = Untouched(data[ScienceImage], data[WarpedImage])
+    data.put(fakes)
+    data.put(untouched, injected(data))
     for step in pipeline.steps[1:]:
         data.put(*pipeline.make(step, data))
         if isinstance(step, Measuring):
@@ -83,9 +87,10 @@ def measured_fakes(data: DataStore, fakes: FakeSet, configuration: Mapping[str, 
 
 def _kinds(fakes: FakeSet, measured: MeasurementSet, radius: float) -> np.ndarray:
     rows = measured.all_rows()
-    x, y = np.array([row.x for row in rows]), np.array([row.y for row in rows])
+    x, y, flux = (np.array([getattr(row, name) for row in rows], float) for name in ("x", "y", "flux"))
     kind = np.full(len(rows), UNSURE, "U24")
-    matched = match_fakes(fakes.table, x, y, radius=radius)
+    matched = match_fakes(fakes.table, x, y, flux < 0, radius=radius)
+    matched = matched[fakes.table["kind"] != STREAK]  # a trail is real, but nothing that a scorer should let through
     kind[matched[matched >= 0]] = FAKE
     return kind
 
