@@ -27,7 +27,15 @@ def test_a_difference_image_comes_from_raw_exposures_and_leads_to_alerts(site):
         "master bias", "raw bias",
     }  # fmt: skip
     assert kinds(found, -1) == above
-    below = {"detections", "cutouts", "measurement set", "deep score set", "alert batch", "fake analysis"}
+    below = {
+        "detections",
+        "cutouts",
+        "measurement set",
+        "deep score set",
+        "known object set",
+        "alert batch",
+        "fake analysis",
+    }
     assert kinds(found, 1) == below
 
 
