@@ -80,7 +80,7 @@ def full_ccd(
     difference = DifferenceImage(
         data=scene.difference, weight=scene.weight, flags=scene.flags, score=score, score_mean=0.01,
         alpha=np.float32(3.5) * scene.difference, score_std=1.01, fwhm=scene.fwhm * SCALE,
-        background_noise=scene.noise, tiles=one_tile(), **common,
+        background_noise=scene.noise, tiles=one_tile(), psf_stamps=scene.psf[None], hit_stamps=scene.psf[None], **common,
     )  # fmt: skip
     saved(difference.set_footprint(corners))
     made = CCD(of, image, zero_point, difference, *_measured(difference, scene, tag, objects))
