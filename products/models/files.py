@@ -117,7 +117,7 @@ class FileBacked(models.Model):
                 hdus.append(hdu)
         self.filepath = key = self.file_key()  # known before it exists, so that whoever gives up can remove it
         self.sha256, self.filesize = storage.store(key, lambda path: fits.write(path, self.file_header(), hdus))
-        self.__dict__["_planes"] |= stored
+        self.__dict__.setdefault("_planes", {}).update(stored)
 
     def part(self, names: Sequence[str], rows: slice, columns: slice) -> dict[str, np.ndarray]:
         """A part of image planes by name; of those that are not held only this part is read, and not kept."""
