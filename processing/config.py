@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,7 @@ def assignment(key: str, text: str) -> str:
 
 
 def assign(configuration: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
-    """`--set subtraction.method.name=zogy`: dotted keys with YAML values, over the configuration."""
+    """`--set subtraction.method=zogy --set subtraction.method.tile=128`: dotted keys with YAML values, over it all."""
     result = copy.deepcopy(dict(configuration))
     for text in assignments:
         key, equals, value = text.partition("=")
@@ -115,8 +115,19 @@ def assign(configuration: Mapping[str, Any], assignments: Iterable[str]) -> dict
             nested = value
         for part in reversed(parts):
             nested = {part: nested}
+        _spell_out(result, parts[:-1])
         result = merge(result, nested)
     return result
+
+
+def _spell_out(configuration: dict[str, Any], parts: Sequence[str]) -> None:
+    """What was chosen by its name alone becomes a mapping with the name, so that it can get parameters."""
+    for part in parts:
+        if isinstance(configuration.get(part), str):
+            configuration[part] = {"name": configuration[part]}
+        if not isinstance(configuration.get(part), dict):
+            return
+        configuration = configuration[part]
 
 
 def refuse_unknown(configuration: Mapping[str, Any]) -> None:

@@ -160,6 +160,13 @@ def test_another_plug_in_drops_the_parameters_of_the_one_that_it_replaces():
     assert merged == {"s": {"method": {"name": "other"}}}
 
 
+def test_what_is_chosen_by_its_name_can_get_parameters_after_it():
+    given = {"scoring": {"scorer": {"name": "trees", "model": "mine"}}}
+    found = config.assign(given, ["scoring.scorer=network", "scoring.scorer.prior=0.2"])
+    assert found == {"scoring": {"scorer": {"name": "network", "prior": 0.2}}}
+    assert given["scoring"]["scorer"]["name"] == "trees"
+
+
 def test_set_assigns_dotted_keys_with_yaml_values():
     assert config.assign({"a": {"x": 1}}, ["a.b.c=2.5", "a.flag=true"]) == {
         "a": {"x": 1, "b": {"c": 2.5}, "flag": True}

@@ -98,7 +98,7 @@ def test_what_cannot_be_trained_is_said_before_anything_is_done(night, folder, c
 
 def test_labels_and_fakes_of_a_tag_are_learned_from(night, command):
     late = Exposure.objects.get(name__contains="late-1")
-    command("inject_fakes", late.name, section=["N2"])
+    command("inject_fakes", late.name, section=["N2"], assignments=["detection.peaks.threshold=3.8"])
     measured = MeasurementSet.objects.get()
     rows = measured.all_rows()
     ada, bob = (User.objects.create_user(name) for name in ("ada", "bob"))
