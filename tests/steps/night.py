@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cached_property
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 from django.db.models import ForeignKey, Model
@@ -14,7 +15,9 @@ from processing.algorithms.readout import Frames
 from processing.algorithms.simulation_detector import bias_frame, flat_frame, read_out
 from processing.algorithms.simulation_render import render
 from processing.algorithms.sky import apply_proper_motion
+from processing.algorithms.tracklets import Detected
 from processing.datastore import DataStore
+from processing.ephemerides.base import KnownBodies
 from processing.fakes import injected
 from processing.instruments.base import RawSection
 from processing.instruments.demo import Demo
@@ -35,7 +38,9 @@ from processing.pipelines import (
     ForcedPhotometry,
     FringeMaking,
     IlluminationMaking,
+    KnownObjects,
     LinearityMaking,
+    Linking,
     Measuring,
     PhotoCal,
     Preprocessing,
@@ -58,8 +63,9 @@ from processing.simulated_night import (
 from processing.step import Step
 from processing.steps.fakeanalysis import FakeRun
 from processing.steps.forced import Places
+from processing.steps.linking import NightDetections
 from processing.steps.raw_stack import Corrections, RawStack
-from products.models import Exposure, Reference
+from products.models import Exposure, Provenance, Reference
 from products.models.files import FileBacked
 from tests.steps import calibration_frames as given
 
@@ -225,7 +231,8 @@ class CCD:
             **{name: given[name] for name in ("psf", "world_coordinates", "zero_point")},
         )  # fmt: skip
         score_set = run(Scoring(), measurement_set=measurement_set, cutouts=cutouts)
-        batch = run(Alerting(), score_set=score_set, measurement_set=measurement_set)
+        known_set = run(KnownObjects(), measurement_set=measurement_set, bodies=KnownBodies())
+        batch = run(Alerting(), score_set=score_set, measurement_set=measurement_set, known_set=known_set)
         return {
             **given, "detections": detections, "cutouts": cutouts, "measurement_set": measurement_set,
             "score_set": score_set, "batch": batch,
@@ -277,6 +284,18 @@ class CCD:
         return self.calls.run(ForcedPhotometry(), image=given["difference"], places=Places(ra, dec), **point)
 
     @cached_property
+    def moving(self) -> Any:
+        """The tracklets of a body that four exposures of a night saw."""
+        hours = np.arange(4) * 0.5
+        seen = Detected(52.1 + 0.004 * hours, -27.8 + 0.002 * hours, np.full(4, 0.1), self.late.mjd + hours / 24)
+        names = [UUID(int=number) for number in range(4)]
+        night = NightDetections(
+            int(self.late.mjd), Provenance(id="A" * 20, process="measuring"), "digest", seen, names, np.full(4, 19.0),
+            [""] * 4,
+        )  # fmt: skip
+        return self.calls.run(Linking(), night=night)
+
+    @cached_property
     def detector(self) -> None:
         """What is measured of a CCD of a real camera."""
         ccd = given.ccd_of()
@@ -292,7 +311,7 @@ class CCD:
 
     def everything(self) -> Calls:
         """Run every step; the inputs and outputs of the last run of each."""
-        self.found, self.analysis, self.forced, self.detector  # noqa: B018
+        self.found, self.analysis, self.forced, self.moving, self.detector  # noqa: B018
         return self.calls
 
 
