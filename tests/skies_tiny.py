@@ -33,12 +33,6 @@ class Sky:
         self.flags[self.new > 6000] |= np.uint16(PixelFlag.SATURATED)
         self.weight = self._float(np.where(self.flags & PixelFlag.BAD, 0, self.noise**-2))
 
-    @property
-    def psf(self) -> np.ndarray:
-        """(17, 17), centred, sum 1."""
-        stamp = self._point(64, 48, 1.0)[40:57, 56:73]
-        return self._float(stamp / stamp.sum())
-
     @staticmethod
     def _float(values: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(values, np.float32)

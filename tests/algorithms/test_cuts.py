@@ -11,9 +11,8 @@ from processing.algorithms.cuts import CUTS, NO_CUTS, CutParameters, apply_cuts,
 from processing.algorithms.diagnostics import DIAGNOSTICS, measure_diagnostics, weighted_moments
 from processing.algorithms.peaks import PEAKS, PeakParameters, ScorePlanes, find_peaks
 from processing.algorithms.subtraction.base import Difference, SubtractionMethod
-from processing.algorithms.subtraction.tiles import Tiles
-from processing.algorithms.subtraction.tiling import Tiling
 from tests.algorithms.pairs import MoffatPSF, Pair, PairSky, near, render, simulate_pair
+from tests.factories.tiles import one_tile
 
 PARAMETERS = CutParameters()
 SAMPLINGS = {"coarse": (2.2, 2.0), "middling": (3.0, 2.6), "broad": (4.2, 3.4)}
@@ -25,16 +24,6 @@ def planes_of(found: Difference, halo: np.ndarray | None = None) -> ScorePlanes:
         halo=np.zeros(found.mask.shape, bool) if halo is None else halo, tiles=found.tiles,
         unsupported=found.unsupported,
     )  # fmt: skip
-
-
-def one_tile(shape: tuple[int, int]) -> Tiles:
-    """One tile with a PSF of 3 px and figures of 1."""
-    tiles = Tiles.empty(Tiling.of(shape, max(shape), half=10))
-    for name in ("flux_noise", "motion_x", "motion_y", "hit_ratio"):
-        tiles.table[name] = 1
-    tiles.table["y1"], tiles.table["x1"] = shape
-    tiles.psf[:] = tiles.hit[:] = MoffatPSF(3.0, half=10).stamp(0, 0)
-    return tiles
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,7 @@ import pytest
 from scipy import signal
 
 from processing.algorithms.peaks import PeakParameters, ScorePlanes, find_peaks, flux_at
-from processing.algorithms.subtraction.tiles import Tiles
-from processing.algorithms.subtraction.tiling import Tiling
+from tests.factories.tiles import one_tile
 
 FWHM = 3.0
 
@@ -22,11 +21,9 @@ def planes(score: np.ndarray, mask: np.ndarray | None = None, unit: float = 1.0)
     """A score whose flux is `unit` electrons a σ."""
     blank = np.zeros(score.shape, bool)
     same = np.asarray(score, np.float32)
-    tiles = Tiles.empty(Tiling.of(score.shape, max(score.shape), half=2))
-    tiles.table["y1"], tiles.table["x1"], tiles.table["flux_noise"] = *score.shape, unit**2
     return ScorePlanes(
         score=same, alpha=same * np.float32(unit), data=same, variance=np.ones_like(same),
-        mask=blank if mask is None else mask, halo=blank, tiles=tiles,
+        mask=blank if mask is None else mask, halo=blank, tiles=one_tile(score.shape, flux_noise=unit**2),
     )  # fmt: skip
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from processing.algorithms.subtraction.tiles import TILE
 from products.alerts.packet import alert_id
 from products.models import (
     Alert,
@@ -28,6 +27,7 @@ from products.models import (
     ZeroPoint,
 )
 from tests.factories.images import SCALE, calibrated, exposure, grid, provenance, reference, saved, science_image
+from tests.factories.tiles import one_tile
 from tests.skies_tiny import SHAPE, Sky, stamps
 
 STEPS = (
@@ -77,22 +77,16 @@ def full_ccd(
     corners = np.array(image.corners)
     saved(WarpedImage(data=scene.reference, weight=scene.weight, flags=scene.flags, **common).set_footprint(corners))
     score = scene.difference / np.float32(scene.noise)
+    tiles = one_tile(SHAPE, flux_noise=3.5**2, fwhm=scene.fwhm)
     difference = DifferenceImage(
         data=scene.difference, weight=scene.weight, flags=scene.flags, score=score, score_mean=0.01,
         alpha=np.float32(3.5) * scene.difference, score_std=1.01, fwhm=scene.fwhm * SCALE,
-        background_noise=scene.noise, tiles=one_tile(), psf_stamps=scene.psf[None], hit_stamps=scene.psf[None], **common,
+        background_noise=scene.noise, tiles=tiles.table, psf_stamps=tiles.psf, hit_stamps=tiles.hit, **common,
     )  # fmt: skip
     saved(difference.set_footprint(corners))
     made = CCD(of, image, zero_point, difference, *_measured(difference, scene, tag, objects))
     made.measurements = list(made.measurement_set.measurements.order_by("index_in_sources"))
     return made
-
-
-def one_tile() -> np.ndarray:
-    """What turns the planes of a difference into noise, the same everywhere."""
-    table = np.zeros(1, TILE)
-    table["y1"], table["x1"], table["flux_noise"], table["hit_ratio"] = *SHAPE, 3.5**2, 0.5
-    return table
 
 
 def _measured(

@@ -10,7 +10,6 @@ import pytest
 from processing.algorithms.fakes import FAKES, VARIABLE
 from processing.algorithms.peaks import PEAKS
 from processing.algorithms.psf_model import moffat_model
-from processing.algorithms.subtraction.tiles import TILE
 from processing.pipelines import FakeAnalyzing
 from processing.steps.fakeanalysis import FakeRun
 from products.models import (
@@ -27,16 +26,10 @@ from products.models import (
     ScienceImage,
 )
 from products.pixel_flags import PixelFlag
+from tests.factories.tiles import one_tile
 
 SIDE, NOISE, FWHM = 160, 10.0, 4.0
 PLACE = (80.0, 70.0)
-
-
-def one_tile(shape: tuple[int, int]) -> np.ndarray:
-    """One tile, in which the PSF flux has the error NOISE where the weight is 1."""
-    table = np.zeros(1, TILE)
-    table["y1"], table["x1"], table["flux_noise"] = *shape, NOISE**2
-    return table
 
 
 class Run:
@@ -47,7 +40,7 @@ class Run:
         self.difference = DifferenceImage(
             width=SIDE, height=SIDE, fwhm=FWHM * 0.5, pixel_scale=0.5, data=np.zeros(shape, np.float32),
             weight=np.ones(shape, np.float32), flags=np.zeros(shape, np.uint16),
-            score=np.zeros(shape, np.float32), alpha=np.zeros(shape, np.float32), tiles=one_tile(shape),
+            score=np.zeros(shape, np.float32), alpha=np.zeros(shape, np.float32), tiles=one_tile(shape, flux_noise=NOISE**2).table,
             psf_stamps=moffat_model(FWHM, shape).stamp(80, 80)[None],
         )  # fmt: skip
         self.fakes: list[tuple] = []
