@@ -10,6 +10,7 @@ from scipy import signal
 
 from processing.algorithms.subtraction.alard_lupton import AlardLupton
 from processing.algorithms.subtraction.matching_kernel import Basis, MatchingKernel, Stamps, fit_kernel
+from processing.algorithms.subtraction.stars import compare
 from processing.errors import NotEnoughStars
 from tests.algorithms.pairs import MoffatPSF, PairSky, peaks, simulate_pair
 
@@ -135,3 +136,20 @@ def kernel(sigma: float, half: int) -> np.ndarray:
     u = np.arange(-half, half + 1)
     gauss = np.exp(-(u**2) / 2 / sigma**2)
     return np.outer(gauss, gauss) / gauss.sum() ** 2
+
+
+def test_the_kernel_reaches_into_the_wings_of_bright_stars():
+    """A profile that is broader by a quarter has 2.6 times the light far out, which bright stars show at 3 FWHM."""
+    pair = simulate_pair(PairSky(size=512, stars=150, new_fwhm=4.2, ref_fwhm=3.3, brightest=3e5, seed=3))
+    method = AlardLupton()
+    comparison = compare(
+        pair.stars, zero_points=(25.0, 25.0), fwhms=(4.2, 3.3), registration_floor=0.01, systematic=0.004
+    )
+    kernel = method.match(pair.new, pair.reference, comparison, pair.stars).kernel.stamp(256, 256)
+    half = 25
+    wide, sharp = (MoffatPSF(fwhm, half=half).stamp(0, 0) for fwhm in (4.2, 3.3))
+    made = signal.convolve2d(sharp, kernel / kernel.sum(), mode="same")
+    radius = np.hypot(*np.mgrid[-half : half + 1, -half : half + 1])
+    ring = (radius > 11) & (radius < 15)
+    assert abs(made[ring].sum() / wide[ring].sum() - 1) < 0.15
+    assert sharp[ring].sum() / wide[ring].sum() < 0.5
