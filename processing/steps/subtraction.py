@@ -67,7 +67,7 @@ GRID = ("width", "height", "pixel_scale", "radius", "corners", *ScienceImage.POS
 class SubtractionParameters(Parameters):
     method: SubtractionMethod = param("zogy", help="How the two PSFs are matched.")
     fallbacks: tuple[SubtractionMethod, ...] = param(
-        ("alard_lupton",), help="Methods that are tried in this order where the gates refuse what the first one made."
+        ("alard_lupton", "sfft"), help="What is tried, in this order, where the gates refuse what `method` made."
     )
     gates: SubtractionGates = param(SubtractionGates(), help="Limits of a good difference.")
     min_overlap: float = param(0.5, ge=0, le=1, help="Smallest part of the new image with usable reference pixels.")
@@ -163,7 +163,10 @@ class Subtraction(Step):
         method raised where none gave a difference.
         """
         best, merit, tried, figures, failure = None, np.inf, [], {}, None
-        for method in (self.parameters.method, *self.parameters.fallbacks):
+        methods = self.parameters.method, *self.parameters.fallbacks
+        for place, method in enumerate(methods):
+            if method in methods[:place]:
+                continue
             try:
                 found = method(new, ref, stars)
             except NotEnoughStars as error:

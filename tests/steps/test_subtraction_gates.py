@@ -40,6 +40,12 @@ def test_what_one_method_does_badly_another_is_tried_with_and_chosen_where_it_is
     assert not difference.badness_own
 
 
+def test_the_same_method_is_not_tried_twice(blurred):
+    step = Subtraction(fallbacks=["zogy", {"name": "zogy", "tile": 128}], gates={"max_score_std_bright": 2.0})
+    step.run(**blurred)
+    assert sum(text.startswith("zogy: ") for text in step.warnings()) == 2
+
+
 def test_a_good_first_attempt_is_the_only_one(ccd):
     step = Subtraction()
     _, difference = step.run(**ccd.new, reference=ccd.reference, made_of=ccd.made_of)
