@@ -1,4 +1,4 @@
-"""Quality gates of a subtraction: the score on empty sky and at bright stars, the flux ratio, the registration."""
+"""Quality gates of a subtraction: the score on empty sky, what is left of stars, flux ratio and registration."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class SubtractionGates(Parameters):
     max_score_std: float | None = param(1.1, gt=1, unit="sigma", help="Scatter of the score on empty sky.")
     min_score_std: float | None = param(0.9, gt=0, lt=1, unit="sigma", help="The same, from below.")
     max_score_mean: float | None = param(0.25, gt=0, unit="sigma", help="Mean of the score on empty sky, either sign.")
-    max_score_std_bright: float | None = param(
-        2.5, gt=1, unit="sigma", help="Scatter at bright stars of S/N from photon noise: more where PSFs are wrong."
+    max_residual_ratio: float | None = param(
+        0.06, gt=0, help="What is left of stars, relative to their flux: more where PSFs are wrong."
     )
     max_flux_ratio_error: float | None = param(
         0.05, gt=0, help="How far the flux ratio of the stars may be from that of the zero points, relative."
@@ -35,7 +35,7 @@ def gates_of(quality: Mapping[str, float], limits: SubtractionGates) -> list[Gat
     return [
         Gate("scatter of the score on empty sky", std or None, bad, most=p.max_score_std, least=p.min_score_std),
         Gate("mean of the score on empty sky", mean, bad, most=p.max_score_mean, unit="sigma"),
-        Gate("scatter of S/N at bright stars", quality["score_std_bright"], bad, most=p.max_score_std_bright),
+        Gate("part of the stars' flux that is left", quality["residual_ratio"], bad, most=p.max_residual_ratio),
         Gate("flux ratio of the stars over that of the zero points, off by", apart, bad, most=p.max_flux_ratio_error),
         Gate("shift between the images", shift, bad, most=p.max_registration, unit="px"),
     ]

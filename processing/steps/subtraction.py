@@ -58,7 +58,7 @@ COMMON = (
     "airmass",
 )
 BRIGHT = 5.0  # σ of a pixel of the reference: not sky
-DECISIVE = ("score_std", "score_mean", "score_std_bright")  # figures that are kept of methods that were tried in vain
+DECISIVE = ("score_std", "score_mean", "residual_ratio")  # figures that are kept of methods that were tried in vain
 CHANGED = 1.0  # σ of a pixel, of smoothed light that is in one image only: not sky either
 FIRST = Untouched()  # there was no subtraction before
 GRID = ("width", "height", "pixel_scale", "radius", "corners", *ScienceImage.POSITION_FIELDS)

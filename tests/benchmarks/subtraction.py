@@ -76,7 +76,7 @@ def search(given: dict[str, Any], method: str) -> tuple[Any, dict[str, float]]:
     from tests.benchmarks._pair_truth import Found
     from tests.benchmarks.calibration import peak_memory, reset_peak
 
-    step = Subtraction(method=method)
+    step = Subtraction(method=method, fallbacks=())
     cost: dict[str, float] = {}
 
     def timed(name: str, run: Any, **inputs: Any) -> Any:

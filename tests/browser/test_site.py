@@ -159,7 +159,7 @@ def test_a_long_tag_and_a_name_leave_room_for_logging_out(page: Page, site: Arch
     clone("current", "release of the first year")
     page.log_in("henrietta")
     User.objects.filter(username="henrietta").update(is_staff=True, is_superuser=True)
-    for width in (820, 1040, 1070, 1170, 1310, 1430, 1440):
+    for width in (820, 1040, 1070, 1170, 1310, 1361, 1430, 1440, 1461, 1641):
         page.wide(width)
         page.open("/exposures/?tag=release of the first year")
         assert page.script("document.documentElement.scrollWidth") <= width, width

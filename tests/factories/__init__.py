@@ -14,7 +14,7 @@ from tests.factories.images import (
     science_image,
     tangent_plane,
 )
-from tests.factories.moving import known_object, orbit_catalog, tracklet
+from tests.factories.moving import known_object, night_of_a_body, orbit_catalog, tracklet
 
 __all__ = [
     "CCD",
@@ -28,6 +28,7 @@ __all__ = [
     "full_ccd",
     "grid",
     "known_object",
+    "night_of_a_body",
     "orbit_catalog",
     "provenance",
     "reference",

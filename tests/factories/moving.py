@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from uuid import UUID
 
 import numpy as np
 
 from processing.algorithms.orbits import ORBIT
-from products.models import KnownObject, KnownObjectSet, Measurement, OrbitCatalog, Tracklet, TrackletSet
+from processing.algorithms.tracklets import Detected
+from processing.steps.linking import NightDetections
+from products.models import KnownObject, KnownObjectSet, Measurement, OrbitCatalog, Provenance, Tracklet, TrackletSet
 from tests.factories.ccd import CCD
 from tests.factories.images import provenance, saved
 
@@ -63,3 +66,18 @@ def tracklet(rows: Sequence[Measurement], tag: str = "current", known_as: str = 
     made.set_position(rows[0].ra, rows[0].dec).save(force_insert=True)
     made.measurements.set(rows)
     return made
+
+
+def night_of_a_body(mjd: float) -> NightDetections:
+    """What four exposures, half an hour apart from `mjd` on, saw of a body that moves along a straight line."""
+    hours = np.arange(4) * 0.5
+    seen = Detected(52.1 + 0.004 * hours, -27.8 + 0.002 * hours, np.full(4, 0.1), mjd + hours / 24)
+    return NightDetections(
+        night=int(mjd),
+        measuring=Provenance(id="A" * 20, process="measuring"),
+        digest="digest",
+        detected=seen,
+        measurements=[UUID(int=number) for number in range(4)],
+        magnitudes=np.full(4, 19.0),
+        known_as=[""] * 4,
+    )

@@ -26,6 +26,7 @@ from processing.pipelines import (
     FringeMaking,
     IlluminationMaking,
     LinearityMaking,
+    Linking,
 )
 from processing.simulated_night import Night
 from processing.step import Step
@@ -34,6 +35,7 @@ from processing.steps.referencing import Referencing
 from products.models import Exposure, Image, Measurement, Report, WorldCoordinates
 from products.models.base import Product
 from products.models.files import FileBacked
+from tests.factories import night_of_a_body
 from tests.steps import calibration_frames as given
 
 NIGHT = Night(ccds=1, side=384, bands=("r",), early=2, late=1, biases=3, flats=3, seed=11)
@@ -42,7 +44,7 @@ NIGHT = Night(ccds=1, side=384, bands=("r",), early=2, late=1, biases=3, flats=3
 PLANE, TABLE, NUMBER = 5e-3, 3e-2, 1e-2
 PERCENTILES = (5, 25, 50, 75, 95)
 OF_COADD = " of the coadd"
-OF_ONE_CCD = (DarkMaking, FringeMaking, IlluminationMaking, BadPixelMaking, LinearityMaking, CrosstalkMeasuring)
+ALONE = (DarkMaking, FringeMaking, IlluminationMaking, BadPixelMaking, LinearityMaking, CrosstalkMeasuring, Linking)
 
 Numbers = dict[str, Any]  # name → number or list of numbers
 Golden = dict[str, dict[str, Any]]  # stage → version, products → name → numbers
@@ -64,7 +66,7 @@ def stages() -> list[tuple[str, type[Step]]]:
     after = SCIENCE[len(before) + 1 :]
     coadd = [(f"{step.name}{OF_COADD}" if step in before else step.name, step) for step in COADD]
     named = [(step.name, step) for step in (BiasMaking, FlatMaking, *before)]  # what the demo's camera needs
-    return [*named, *coadd, *((step.name, step) for step in (*after, FAKES[0], FAKES[-1], *FORCED, *OF_ONE_CCD))]
+    return [*named, *coadd, *((step.name, step) for step in (*after, FAKES[0], FAKES[-1], *FORCED, *ALONE))]
 
 
 def golden_outputs(folder: Path) -> Golden:
@@ -76,15 +78,15 @@ def golden_outputs(folder: Path) -> Golden:
         raise RuntimeError(f"{report.error_step}: {report.error_message}\n{report.traceback}")
     brightest, forced = Measurement.objects.order_by("-snr").first(), FORCED[0]()
     measure(Wanted.of((brightest.ra, brightest.dec), config.tag_of(demo_configuration()), forced), forced)
-    alone = {step.name: {type(row).__name__: fingerprint(row)} for step, row in of_one_ccd()}
+    alone = {step.name: {type(row).__name__: fingerprint(row)} for step, row in made_alone()}
     return {
         name: {"version": version_of(step), "products": alone[name] if name in alone else _made(name, step)}
         for name, step in stages()
     }
 
 
-def of_one_ccd() -> Iterable[tuple[type[Step], Product]]:
-    """What the steps make that the demo's camera does not need, of a CCD with all effects: rows that are not saved."""
+def made_alone() -> Iterable[tuple[type[Step], Product]]:
+    """What the steps make that one exposure of the demo's camera does not need: rows that are not saved."""
     ccd, tables = given.ccd_of(), ("crosstalk", "bias", "linearity")
     known = given.truly(ccd, "bias", "linearity")
     flat = given.truly(ccd, *tables, "flat", flat=ccd.response)
@@ -94,6 +96,7 @@ def of_one_ccd() -> Iterable[tuple[type[Step], Product]]:
     yield BadPixelMaking, BadPixelMaking().run(given.flats((5e3, 4e4) * 3), known)
     yield LinearityMaking, LinearityMaking().run(given.ramp(), given.truly(ccd, "crosstalk", "bias"))
     yield CrosstalkMeasuring, CrosstalkMeasuring().run(given.starry(), Corrections())
+    yield Linking, Linking().run(night_of_a_body(61300.1))
 
 
 def version_of(step: type[Step]) -> str:
@@ -131,9 +134,9 @@ def fingerprint(row: Product) -> Numbers:
             if (value := getattr(row, name)) is not None:
                 found |= _table(name, value) if plane.table else _plane(name, value)
         row.free()
-    for name in ("measurements", "scores", "alerts"):
+    for name in ("measurements", "scores", "alerts", "tracklets"):
         if hasattr(row, name):
-            rows = list(getattr(row, name).all())
+            rows = row.rows if row._state.adding else list(getattr(row, name).all())
             found |= {f"{name}.n": len(rows)} | {f"{name}.{key}": value for key, value in _columns(rows).items()}
     return found
 

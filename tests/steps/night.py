@@ -6,7 +6,6 @@ import hashlib
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cached_property
 from typing import Any
-from uuid import UUID
 
 import numpy as np
 from django.db.models import ForeignKey, Model
@@ -15,7 +14,6 @@ from processing.algorithms.readout import Frames
 from processing.algorithms.simulation_detector import bias_frame, flat_frame, read_out
 from processing.algorithms.simulation_render import render
 from processing.algorithms.sky import apply_proper_motion
-from processing.algorithms.tracklets import Detected
 from processing.datastore import DataStore
 from processing.ephemerides.base import KnownBodies
 from processing.fakes import injected
@@ -63,10 +61,10 @@ from processing.simulated_night import (
 from processing.step import Step
 from processing.steps.fakeanalysis import FakeRun
 from processing.steps.forced import Places
-from processing.steps.linking import NightDetections
 from processing.steps.raw_stack import Corrections, RawStack
-from products.models import Exposure, Provenance, Reference
+from products.models import Exposure, Reference
 from products.models.files import FileBacked
+from tests.factories import night_of_a_body
 from tests.steps import calibration_frames as given
 
 NIGHT = Night(ccds=1, side=512, bands=("r",), early=3, late=1, biases=5, flats=5, seed=5)
@@ -286,14 +284,7 @@ class CCD:
     @cached_property
     def moving(self) -> Any:
         """The tracklets of a body that four exposures of a night saw."""
-        hours = np.arange(4) * 0.5
-        seen = Detected(52.1 + 0.004 * hours, -27.8 + 0.002 * hours, np.full(4, 0.1), self.late.mjd + hours / 24)
-        names = [UUID(int=number) for number in range(4)]
-        night = NightDetections(
-            int(self.late.mjd), Provenance(id="A" * 20, process="measuring"), "digest", seen, names, np.full(4, 19.0),
-            [""] * 4,
-        )  # fmt: skip
-        return self.calls.run(Linking(), night=night)
+        return self.calls.run(Linking(), night=night_of_a_body(self.late.mjd))
 
     @cached_property
     def detector(self) -> None:

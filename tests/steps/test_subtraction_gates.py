@@ -15,7 +15,7 @@ from processing.subtraction_gates import SubtractionGates, excess, gates_of
 from products.models import Badness
 
 GOOD = {
-    "score_std": 1.01, "score_mean": -0.02, "score_std_bright": 1.3, "flux_ratio_over_zero_points": 1.001,
+    "score_std": 1.01, "score_mean": -0.02, "residual_ratio": 0.01, "flux_ratio_over_zero_points": 1.001,
     "registration_x": 0.02, "registration_y": 0.03,
 }  # fmt: skip
 
@@ -30,18 +30,18 @@ def blurred(ccd):
 
 
 def test_what_one_method_does_badly_another_is_tried_with_and_chosen_where_it_is_better(blurred):
-    step = Subtraction(gates={"max_score_std_bright": 2.0})
+    step = Subtraction(gates={"max_residual_ratio": 0.02})
     _, difference = step.run(**blurred)
     assert difference.quality["method"] == "alard_lupton"
-    assert difference.quality["zogy_score_std_bright"] > 2 > difference.quality["score_std_bright"]
+    assert difference.quality["zogy_residual_ratio"] > 0.02 > difference.quality["residual_ratio"]
     said = step.warnings()
-    assert any(text.startswith("zogy: scatter of S/N at bright stars") for text in said)
+    assert any(text.startswith("zogy: part of the stars' flux that is left") for text in said)
     assert said[-1] == "alard_lupton was used"
     assert not difference.badness_own
 
 
 def test_the_same_method_is_not_tried_twice(blurred):
-    step = Subtraction(fallbacks=["zogy", {"name": "zogy", "tile": 128}], gates={"max_score_std_bright": 2.0})
+    step = Subtraction(fallbacks=["zogy", {"name": "zogy", "tile": 128}], gates={"max_residual_ratio": 0.02})
     step.run(**blurred)
     assert sum(text.startswith("zogy: ") for text in step.warnings()) == 2
 
@@ -55,11 +55,11 @@ def test_a_good_first_attempt_is_the_only_one(ccd):
 
 
 def test_a_difference_that_fails_by_every_method_is_bad_with_the_reasons(blurred):
-    step = Subtraction(fallbacks=[], gates={"max_score_std_bright": 2.0})
+    step = Subtraction(fallbacks=[], gates={"max_residual_ratio": 0.02})
     _, difference = step.run(**blurred)
     assert difference.badness_own == Badness.BAD_SUBTRACTION
-    assert "is more than 2" in difference.description
-    assert any("is more than 2" in text for text in step.warnings())
+    assert "is more than 0.02" in difference.description
+    assert any("is more than 0.02" in text for text in step.warnings())
 
 
 def test_a_method_without_enough_stars_gives_way_to_the_next(ccd):
@@ -80,7 +80,7 @@ def test_a_method_without_enough_stars_gives_way_to_the_next(ccd):
         ("score_std", 1.2, "scatter of the score on empty sky"),
         ("score_std", 0.8, "scatter of the score on empty sky"),
         ("score_mean", -0.4, "mean of the score"),
-        ("score_std_bright", 3.0, "bright stars"),
+        ("residual_ratio", 0.1, "stars' flux that is left"),
         ("flux_ratio_over_zero_points", 0.9, "flux ratio"),
         ("registration_y", 0.5, "shift"),
     ],

@@ -16,7 +16,7 @@ from processing.algorithms.masks import grow
 from processing.algorithms.resampling import StampModel
 from processing.algorithms.statistics import clipped_mean_and_std, mad_std
 from processing.algorithms.subtraction.score import Matching, Planes, score
-from processing.algorithms.subtraction.stars import Comparison, MatchedStars, compare
+from processing.algorithms.subtraction.stars import Comparison, MatchedStars, compare, residual_ratio
 from processing.algorithms.subtraction.tiles import Tiles
 from processing.algorithms.subtraction.tiling import Tiling
 from processing.errors import BadInput
@@ -66,8 +66,8 @@ class SubtractionMethod(Plugin):
     """The family: `method(new, reference, stars)` gives a Difference.
 
     `quality` holds `flux_ratio`, `flux_ratio_err`, `flux_ratio_over_zero_points`, `registration_x`, `registration_y`
-    (px), `registration_stars`, `ratio_stars`, `score_std` and `score_mean` of empty sky, `score_std_bright` (S_V of
-    pixels above 20 sigma; above 2.5 the PSFs are wrong) and what the method adds.
+    (px), `registration_stars`, `ratio_stars`, `score_std` and `score_mean` of empty sky, `score_std_bright` (scatter of
+    S/N from photon noise alone, of pixels above 20 sigma), `residual_ratio` (see there) and what the method adds.
     """
 
     package: ClassVar[str] = "processing.algorithms.subtraction"
@@ -114,7 +114,7 @@ class MatchingMethod(SubtractionMethod):
         unusable = grow(mask, self.mask_growth)
         _close_edges(unusable, tiling.half)
         quality = comparison.quality() | matching.quality() | _statistics(planes, new, reference, unusable)
-        return Difference(
+        difference = Difference(
             data=planes.data,
             variance=planes.variance,
             score=planes.score,
@@ -124,6 +124,8 @@ class MatchingMethod(SubtractionMethod):
             flux_ratio=comparison.flux_ratio,
             quality=quality,
         )
+        quality["residual_ratio"] = residual_ratio(stars, planes.alpha, difference.alpha_err, unusable)
+        return difference
 
 
 def _common_mask(new: Epoch, reference: Epoch) -> np.ndarray:

@@ -96,6 +96,25 @@ def compare(
     )
 
 
+def residual_ratio(stars: MatchedStars | None, alpha: np.ndarray, alpha_err: np.ndarray, mask: np.ndarray) -> float:
+    """What is left of the stars of S/N above 30, relative to their flux: robust rms without its photon noise.
+
+    `alpha` and `alpha_err` are PSF fluxes of the difference, (ny, nx), electrons of the new image; `mask` is True where
+    they are not to be trusted. 0 where fewer than 15 stars can be seen.
+    """
+    if stars is None:
+        return 0.0
+    (ny, nx), column, row = mask.shape, np.rint(stars.x).astype(int), np.rint(stars.y).astype(int)
+    use = (stars.significance() > _RATIO_SIGNIFICANCE[0]) & (column >= 0) & (column < nx) & (row >= 0) & (row < ny)
+    use[use] = ~mask[row[use], column[use]]
+    if use.sum() < _FEWEST_STARS:
+        return 0.0
+    column, row, flux = column[use], row[use], stars.new_flux[use]
+    left = 1.4826 * np.median(np.abs(alpha[row, column] / flux))
+    noise = np.median(alpha_err[row, column] / flux)
+    return float(np.sqrt(max(left**2 - noise**2, 0.0)))
+
+
 def _flux_ratio(stars: MatchedStars, use: np.ndarray) -> tuple[float, float]:
     ratio = stars.ref_flux[use] / stars.new_flux[use]
     variance = ratio**2 * (
