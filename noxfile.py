@@ -1,4 +1,4 @@
-"""`nox` runs everything that must pass: style, checks, the suite on SQLite and on PostgreSQL, and the browser."""
+"""`nox` runs everything that must pass: style, checks, the suite on SQLite and PostgreSQL, and the browser."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def sqlite(session: nox.Session) -> None:
 
 @nox.session
 def postgresql(session: nox.Session) -> None:
-    """The whole suite on PostgreSQL: that of DATABASE_URL, or a server that the tests start."""
+    """Every test that touches a database on PostgreSQL: that of DATABASE_URL, or a server that the tests start."""
     session.run(*PYTEST, "-n", "2", "-m", "not browser", "--postgresql", *session.posargs)
 
 

@@ -125,6 +125,15 @@ class BadPixels(StepError):
     message = "{fraction:.0%} of the pixels of {what} are unusable; are the saturation level and the flag image right?"
 
 
+class TooManyDetections(StepError):
+    """A difference that shows nearly everything: broken, whatever its figures say."""
+
+    message = (
+        "{found} detections, {most} at most (detection.max_detections), {noise:.1f} of them expected of noise: is the "
+        "reference of this place and filter, and are its PSF, WCS and zero point right?"
+    )
+
+
 class Killed(StepError):
     """The process of a CCD ended before it closed its report."""
 

@@ -13,6 +13,9 @@ TILE_ROWS = 64  # half the time of tiles of one row
 NO_DITHER = -1  # of the FITS convention for tiled compression
 INVERTED = "INVERTED"
 LARGEST_ERROR = "MAXERROR"
+SPACING, WIDTH, HEIGHT = "SPACING", "WIDTH", "HEIGHT"
+NODES = 8  # px between the stored values of a smooth plane
+SMOOTH = 2.0**-13  # of the largest value: what is smoother between the nodes is stored at the nodes
 
 
 def image_hdu(
@@ -21,7 +24,8 @@ def image_hdu(
     """One plane as an extension with further `cards`, and the plane as `read_plane` will give it.
 
     `compression` of floats is "noise" (steps of 1/32 to 1/16 of the noise of a pixel), "inverse" (the same, of 1/value,
-    but not finer than 1/1000 of the typical one), "smooth" (at least 2^15 steps up to the largest value) or
+    but not finer than 1/1000 of the typical one), "smooth" (every eighth pixel of every eighth row, linear between
+    them, to 1/8192 of the largest value; what is less smooth: at least 2^15 steps up to that value) or
     "none"; zeros stay zeros. Integers are kept as they are. All by RICE in tiles of 64 rows. The card MAXERROR of what
     is not exact is the largest error of a value: half a step. Steps are powers of two, so that every reader gets the
     same numbers to the last bit.
@@ -34,6 +38,14 @@ def image_hdu(
     tiles = {"compression_type": "RICE_1", "tile_shape": (min(TILE_ROWS, data.shape[0]), data.shape[1])}
     if data.dtype.kind != "f":
         return fits.CompImageHDU(data, header, name, **tiles), data
+    if compression == "smooth":
+        nodes = at_nodes(data)
+        found = between_nodes(nodes, data.shape)
+        error = float(np.max(np.abs(found - data)))
+        if error <= SMOOTH * largest(data):
+            header[SPACING] = (NODES, "px between the values; linear between them")
+            header[WIDTH], header[HEIGHT], header[LARGEST_ERROR] = data.shape[1], data.shape[0], error
+            return fits.ImageHDU(nodes, header=header, name=name), found
     is_inverse = compression == "inverse"
     if is_inverse:
         header[INVERTED] = (True, "the product holds 1/value, and 0 for 0")
@@ -55,6 +67,33 @@ def finest_step(data: np.ndarray, compression: str) -> float:
         some = data[::8, ::8]
         noise = max(noise, float(np.median(some[some > 0])) / 500 if (some > 0).any() else 0.0)
     return noise
+
+
+def at_nodes(data: np.ndarray) -> np.ndarray:
+    """Every eighth pixel of every eighth row (float32); the last may lie, continued linearly, beyond the edge."""
+    for axis, size in enumerate(data.shape):
+        nodes = np.take(data, range(0, size, NODES), axis=axis)
+        if beyond := -(size - 1) % NODES:
+            before, last = (np.take(data, [at], axis=axis) for at in (max(size - 2, 0), size - 1))
+            nodes = np.concatenate([nodes, last + beyond * (last - before)], axis=axis)
+        data = nodes
+    return data.astype(np.float32)
+
+
+def between_nodes(nodes: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """The plane (ny, nx) float32 that is linear between the values at its nodes."""
+    return _between(np.ascontiguousarray(_between(nodes.T, shape[1]).T), shape[0])
+
+
+def _between(nodes: np.ndarray, size: int) -> np.ndarray:
+    """Rows between rows that are `NODES` apart, (size, n)."""
+    found = np.empty((NODES * (len(nodes) - 1) + 1, nodes.shape[1]), np.float32)
+    found[-1] = nodes[-1]
+    step = (nodes[1:] - nodes[:-1]) / np.float32(NODES)
+    for place in range(NODES):
+        np.multiply(step, np.float32(place), out=found[place:-1:NODES])
+        found[place:-1:NODES] += nodes[:-1]
+    return found[:size]
 
 
 def rounded(data: np.ndarray, step: float) -> np.ndarray:
@@ -117,6 +156,8 @@ def read_plane(path: Path, name: str) -> np.ndarray:
             return native_table(hdu)
         if hdu.header.get(INVERTED):
             data = inverse(data)
+        if hdu.header.get(SPACING):
+            data = between_nodes(data.astype(np.float32), (hdu.header[HEIGHT], hdu.header[WIDTH]))
     return np.ascontiguousarray(data.astype(data.dtype.newbyteorder("="), copy=False))
 
 
@@ -126,9 +167,11 @@ def read_part(path: Path, names: Sequence[str], rows: slice, columns: slice) -> 
     It is what `read_plane` has there. Slices lie within the image and have steps of 1.
     """
     with fits.open(path, memmap=False) as file:
-        found = {name: np.asarray(file[name].section[rows, columns]) for name in names}
+        at_nodes_only = {name for name in names if file[name].header.get(SPACING)}
+        found = {name: np.asarray(file[name].section[rows, columns]) for name in names if name not in at_nodes_only}
         inverted = {name for name in names if file[name].header.get(INVERTED)}
     parts = {name: inverse(part) if name in inverted else part for name, part in found.items()}
+    parts |= {name: read_plane(path, name)[rows, columns] for name in at_nodes_only}
     return {name: np.ascontiguousarray(part, part.dtype.newbyteorder("=")) for name, part in parts.items()}
 
 

@@ -35,6 +35,23 @@ def pytest_configure(config: pytest.Config) -> None:
         del connections["default"]  # loading the models made one, of the database that the settings named before
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On PostgreSQL run what touches a database: nothing else can go differently there."""
+    if not config.getoption("--postgresql"):
+        return
+    chosen = {True: [], False: []}
+    for item in items:
+        chosen[uses_database(item)].append(item)
+    config.hook.pytest_deselected(items=chosen[False])
+    items[:] = chosen[True]
+
+
+def uses_database(item: pytest.Item) -> bool:
+    """Whether a test asks for the database, or lies in a folder whose tests have one in processes of their own."""
+    asks = item.get_closest_marker("django_db") or {"db", "transactional_db"} & set(item.fixturenames)
+    return bool(asks) or Path(__file__).parent / "night" in item.path.parents
+
+
 @pytest.fixture(autouse=True)
 def _own_data_folder(tmp_path: Path, settings) -> None:
     settings.SEECHANGE_DATA = tmp_path

@@ -20,6 +20,7 @@ _CLIP = 3.5  # σ
 _FEWEST_PIXELS = 64  # unmasked pixels that a mesh needs whatever its size
 _MESH_ROUNDS, _MESH_CLIP = 10, 2.5
 _OFFSET_ROUNDS = 2
+_SAMPLE = 1_000_000  # pixels are enough for the residual sky to 0.001 of the noise
 _LEAST_PAIRS = 2000  # pixels of empty sky below which differences do not give the noise
 
 
@@ -105,7 +106,8 @@ def _objects(residual, rms, mask, parameters):
 
 def _left(residual, rms, covered):
     """Clipped mean of the pixels that nothing covers, in units of the noise; 0 where they are too few to tell."""
-    sample = (residual[::2] / rms[::2])[~covered[::2]]
+    rows = max(1, residual.size // _SAMPLE)
+    sample = (residual[::rows] / rms[::rows])[~covered[::rows]]
     return float(clipped_mean(sample, sigma=3.0)) if sample.size >= _FEWEST_PIXELS else 0.0
 
 

@@ -85,6 +85,19 @@ def find_peaks(planes: ScorePlanes, fwhm: float, parameters: PeakParameters) -> 
     return peaks
 
 
+def noise_peaks(planes: ScorePlanes, parameters: PeakParameters) -> float:
+    """How many maxima above the threshold noise alone makes where peaks are looked for.
+
+    Maxima of a smooth Gaussian field high above its scatter: Bond & Efstathiou 1987 (MNRAS 226, 655), section 3.
+    """
+    u, total = parameters.threshold, 0.0
+    rate = u * np.exp(-(u**2) / 2) / (2 * np.pi) ** 1.5
+    for tile in planes.tiles.table:
+        searched = np.count_nonzero(~planes.mask[tile["y0"] : tile["y1"], tile["x0"] : tile["x1"]])
+        total += searched * rate / np.sqrt(tile["motion_x"] * tile["motion_y"])
+    return float(total * (2 if parameters.negative else 1))
+
+
 def flux_at(planes: ScorePlanes, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """PSF flux and photometric error (n,) at sub-pixel positions, electrons."""
     flux, centres = psf_flux(planes.alpha, x, y)

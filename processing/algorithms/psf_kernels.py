@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit
 
 _BLOCK = 64  # nodes
+_CLIPPINGS = 5
 _TELLING = 100  # stars, from the bright to the faint, that tell the median and the spread at a node
 
 
@@ -253,3 +254,33 @@ def without_outliers(residual, weight, centred, limit):
                 if values[node, star] > limit * typical:
                     kept[star, start + node] = 0.0
     return kept
+
+
+@njit(cache=True)
+def clipped_means(values, used, fewest, sigma, factor):
+    """Mean (n,) of the `used` values (n, m) of each row within `sigma` deviations of it; 0 of `fewest` or fewer.
+
+    The first centre is the median; `factor` is what clipping leaves of the spread of pure noise.
+    """
+    found = np.zeros(values.shape[0])
+    for row in range(values.shape[0]):
+        some = values[row][used[row]]
+        if some.size <= fewest:
+            continue
+        low, centre, high = np.percentile(some, np.array([15.87, 50.0, 84.13]))
+        spread, before = (high - low) / 2, -1
+        for _ in range(_CLIPPINGS):
+            total, square, count = 0.0, 0.0, 0
+            for value in some:
+                if abs(value - centre) <= sigma * spread:
+                    total += value
+                    count += 1
+            if count == 0 or count == before:
+                break
+            middle = total / count
+            for value in some:
+                if abs(value - centre) <= sigma * spread:
+                    square += (value - middle) ** 2
+            centre, spread, before = middle, np.sqrt(square / count) / factor, count
+        found[row] = centre
+    return found

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from processing.algorithms.peaks import PeakParameters, find_peaks
-from processing.errors import BadPixels
+from processing.algorithms.peaks import PeakParameters, find_peaks, noise_peaks
+from processing.errors import BadPixels, TooManyDetections
 from processing.parameters import Parameters, param
 from processing.step import Step
 from processing.steps.planes import score_planes
@@ -18,13 +18,14 @@ class DetectionParameters(Parameters):
     peaks: PeakParameters = param(PeakParameters(), help="Threshold and merging.")
     max_score_std: float = param(8.0, gt=1, help="A difference whose score scatters more on empty sky is refused.")
     warn_score_std: float = param(1.1, gt=1, help="A difference whose score scatters more gets a warning.")
+    max_detections: int = param(5000, ge=1, help="A difference with more is broken, and refused.")
 
 
 class Detection(Step):
     """Find the peaks of the detection statistic, of either sign."""
 
     name = "detection"
-    version = (1, 1, 0)
+    version = (1, 2, 0)
     parameters: DetectionParameters
 
     def run(self, image: DifferenceImage, world_coordinates: WorldCoordinates) -> Detections:
@@ -33,14 +34,22 @@ class Detection(Step):
             raise BadPixels(fraction=1.0, what=f"the difference image: its score scatters by {std:.1f} on empty sky")
         self._warnings = [f"the score scatters by {std:.2f} on empty sky"] if std > p.warn_score_std else []
         fwhm = image.fwhm / image.pixel_scale
-        peaks = find_peaks(score_planes(image), fwhm, p.peaks)
+        planes = score_planes(image)
+        peaks, noise = find_peaks(planes, fwhm, p.peaks), noise_peaks(planes, p.peaks)
+        if len(peaks) > p.max_detections:
+            raise TooManyDetections(found=len(peaks), most=p.max_detections, noise=noise)
         table = np.zeros(len(peaks), [*peaks.dtype.descr, ("ra", "f8"), ("dec", "f8")])
         for name in peaks.dtype.names:
             table[name] = peaks[name]
         if len(table):
             table["ra"], table["dec"] = world_coordinates.wcs.all_pix2world(table["x"], table["y"], 0)
         return Detections(
-            image=image, table=table, n_sources=len(table), best_aperture=PSF_FLUX, threshold=p.peaks.threshold
+            image=image,
+            table=table,
+            n_sources=len(table),
+            best_aperture=PSF_FLUX,
+            threshold=p.peaks.threshold,
+            quality={"expected_of_noise": round(noise, 2)},
         )
 
     def warnings(self) -> list[str]:

@@ -91,7 +91,9 @@ def _count(rows: Sequence[Measurement]) -> None:
             thing.last_seen = row.mjd if fresh else max(thing.last_seen, row.mjd)
             thing.n_measurements += 1
             changed.append(thing)
-    Object.objects.bulk_update(changed, ["first_seen", "last_seen", "n_measurements"])
+    # One statement for all; `bulk_update` takes a millisecond an object to write its own.
+    columns = ["first_seen", "last_seen", "n_measurements"]
+    Object.objects.bulk_create(changed, update_conflicts=True, update_fields=columns, unique_fields=["id"])
 
 
 def _better_positions(rows: Sequence[Measurement]) -> None:

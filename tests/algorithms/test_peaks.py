@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from processing.algorithms.peaks import PeakParameters, ScorePlanes, find_peaks, flux_at
+from processing.algorithms.peaks import PeakParameters, ScorePlanes, find_peaks, flux_at, noise_peaks
 from tests.factories.tiles import one_tile
 
 FWHM = 3.0
@@ -170,6 +170,17 @@ def test_at_five_sigma_noise_alone_makes_few_candidates():
     expected = expected_noise_peaks(1000**2, FWHM, 5.0)
     assert sum(counts) <= 4 * expected + 3 * np.sqrt(4 * expected) + 1
     assert max(counts) <= 6
+
+
+@pytest.mark.parametrize("negative", [False, True])
+def test_the_number_of_noise_peaks_is_stated_for_what_is_searched(negative):
+    parameters, sigma2 = PeakParameters(threshold=4.0, negative=negative), FWHM**2 / (8 * np.log(2))
+    mask = np.zeros((400, 400), bool)
+    mask[:, :100] = True
+    given = planes(np.zeros((400, 400)), mask)
+    given.tiles.table["motion_x"] = given.tiles.table["motion_y"] = 2 * sigma2
+    signs = 2 if negative else 1
+    assert noise_peaks(given, parameters) == pytest.approx(signs * expected_noise_peaks(400 * 300, FWHM, 4.0), rel=1e-6)
 
 
 def test_the_score_is_left_as_it_was_and_the_peaks_are_the_same_twice():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from processing.algorithms.cuts import CUTS, CutParameters
-from processing.errors import BadPixels
+from processing.errors import BadPixels, TooManyDetections
 from processing.parameters import ConfigurationError
 from processing.pipelines import Alerting, Cutting, Detection, Measuring, Scoring
 from products.pixel_flags import PixelFlag
@@ -90,6 +90,25 @@ def test_a_difference_whose_score_scatters_is_warned_of_or_refused(found):
         step.run(image=image, world_coordinates=found["world_coordinates"])
     step.run(image=found["difference"], world_coordinates=found["world_coordinates"])
     assert step.warnings() == []
+
+
+def test_a_difference_that_shows_nearly_everything_is_refused_with_figures(found):
+    given = {"image": found["difference"], "world_coordinates": found["world_coordinates"]}
+    number = len(found["detections"].table)
+    with pytest.raises(TooManyDetections, match=rf"{number} detections, {number - 1} at most") as raised:
+        Detection(max_detections=number - 1).run(**given)
+    assert raised.value.details["noise"] == pytest.approx(found["detections"].quality["expected_of_noise"], abs=0.01)
+    assert len(Detection(max_detections=number).run(**given).table) == number
+
+
+def test_few_peaks_of_noise_are_expected_beside_what_is_found(found):
+    given = {"image": found["difference"], "world_coordinates": found["world_coordinates"]}
+    searches = [Detection(peaks={"threshold": threshold}).run(**given) for threshold in (3.0, 3.5, 5.0)]
+    low, high, usual = (search.quality["expected_of_noise"] for search in searches)
+    assert 0 < usual < high / 100
+    # Of what is between 3 and 3.5 sigma nearly all is noise.
+    between = len(searches[0].table) - len(searches[1].table)
+    assert between == pytest.approx(low - high, abs=3 * np.sqrt(low - high))
 
 
 def test_stamps_show_the_three_images_around_each_detection(found):
