@@ -23,7 +23,7 @@ from processing.algorithms.resampling import (
 )
 from processing.algorithms.subtraction.base import Difference, Epoch, MatchedStars, SubtractionMethod
 from processing.algorithms.variance import total_variance
-from processing.errors import NoOverlap, NotEnoughStars
+from processing.errors import BadInput, NoOverlap, NotEnoughStars
 from processing.gates import judge
 from processing.parameters import Parameters, param
 from processing.providers import ReferenceProducts, Untouched
@@ -103,6 +103,12 @@ class Subtraction(Step):
         made_of: ReferenceProducts,
         before: Untouched = FIRST,
     ) -> tuple[WarpedImage, DifferenceImage]:
+        if made_of.image.filter != image.filter:
+            reason = f"it is in {made_of.image.filter}, the new image in {image.filter}"
+            raise BadInput(what="reference", reason=reason)
+        for what, held in (("new image", psf), ("reference", made_of.psf)):
+            if held.planes is None or not np.all(np.isfinite(held.planes)) or not np.any(held.planes):
+                raise BadInput(what=f"PSF of the {what}", reason="it is missing or no numbers; extract the image again")
         parts = (made_of, *made_of.others)
         if made_of.others:
             made_of = mosaic(parts, image, world_coordinates, zero_point)
