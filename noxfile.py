@@ -7,6 +7,7 @@ import nox
 nox.options.default_venv_backend = "none"  # uses the environment that requirements-dev.txt was installed into
 nox.options.sessions = ["style", "checks", "sqlite", "postgresql", "browser"]
 PYTEST = ("python", "-m", "pytest")
+WORKERS = ("-n", "3", "--dist", "worksteal")  # one more than there should be cores: many tests wait
 
 
 @nox.session
@@ -27,13 +28,13 @@ def checks(session: nox.Session) -> None:
 @nox.session
 def sqlite(session: nox.Session) -> None:
     """The whole suite on SQLite."""
-    session.run(*PYTEST, "-n", "2", "-m", "not browser", *session.posargs)
+    session.run(*PYTEST, *WORKERS, "-m", "not browser", *session.posargs)
 
 
 @nox.session
 def postgresql(session: nox.Session) -> None:
     """Every test that touches a database on PostgreSQL: that of DATABASE_URL, or a server that the tests start."""
-    session.run(*PYTEST, "-n", "2", "-m", "not browser", "--postgresql", *session.posargs)
+    session.run(*PYTEST, *WORKERS, "-m", "not browser", "--postgresql", *session.posargs)
 
 
 @nox.session

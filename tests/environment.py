@@ -6,5 +6,6 @@ import os
 import tempfile
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the processes that tests start would compile every module anew
 _folder = tempfile.TemporaryDirectory(prefix="seechange-tests-", ignore_cleanup_errors=True)  # removed at the end
 os.environ["SEECHANGE_DATA"] = _folder.name

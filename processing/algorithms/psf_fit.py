@@ -7,7 +7,6 @@ from functools import partial
 
 import numpy as np
 from scipy import ndimage
-from scipy.signal import savgol_filter
 
 from processing.algorithms.extraction import Sources
 from processing.algorithms.psf_model import (
@@ -136,6 +135,8 @@ def _consistent(cut: StarStamps, model: PSFModel, found: np.ndarray, p: PSFParam
 
 def _improved(model: PSFModel, cut: StarStamps, found: np.ndarray, used: np.ndarray, *, again: bool) -> PSFModel:
     """The model plus the smoothed, robustly averaged residuals of the stars, rejected anew if `again`."""
+    from scipy.signal import savgol_filter  # a second to load
+
     from processing.algorithms.psf_kernels import without_outliers
 
     u = nodes(model.half_size)

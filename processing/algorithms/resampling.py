@@ -7,7 +7,7 @@ border.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -189,9 +189,15 @@ class MappedPSF:
 
     model: StampModel
     mapping: PixelMap
+    made: dict[tuple[float, float], np.ndarray] = field(default_factory=dict, repr=False)  # the middles of tiles, twice
 
     def stamp(self, x: float, y: float) -> np.ndarray:
         """The PSF at target pixel (x, y): odd, sum 1, centred on the middle pixel, float64."""
+        if (x, y) not in self.made:
+            self.made[x, y] = self._stamp(x, y)
+        return self.made[x, y]
+
+    def _stamp(self, x: float, y: float) -> np.ndarray:
         u, v = self.mapping.at(x, y)
         stamp = np.asarray(self.model.stamp(float(u), float(v)), float)
         jacobian = self.mapping.jacobian(x, y)

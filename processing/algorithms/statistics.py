@@ -6,7 +6,7 @@ import warnings
 from functools import cache
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 _MOST_PAIRS = 600_000  # pixel pairs are enough for the noise to 0.1 %
 _QUANTILE_SAMPLE = 100_000
@@ -15,7 +15,8 @@ _QUANTILE_SAMPLE = 100_000
 @cache
 def truncation_factor(sigma: float) -> float:
     """Standard deviation of a unit Gaussian cut at ± `sigma`: what clipping leaves of the spread of pure noise."""
-    return float(np.sqrt(1 - 2 * sigma * norm.pdf(sigma) / (norm.cdf(sigma) - norm.cdf(-sigma))))
+    density = np.exp(-(sigma**2) / 2) / np.sqrt(2 * np.pi)
+    return float(np.sqrt(1 - 2 * sigma * density / (ndtr(sigma) - ndtr(-sigma))))
 
 
 def clipped_mean(
@@ -49,7 +50,7 @@ def mad_std(values: np.ndarray) -> float:
     values = np.asarray(values, float).ravel()
     if values.size == 0:
         return float("nan")
-    return float(np.median(np.abs(values - np.median(values))) / norm.ppf(0.75))
+    return float(np.median(np.abs(values - np.median(values))) / ndtri(0.75))
 
 
 def masked_median(values: np.ndarray, where: np.ndarray, axis: int) -> np.ndarray:

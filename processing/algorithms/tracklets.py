@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial import cKDTree
-from scipy.stats import poisson
 
 from processing.algorithms.sky import from_tangent_plane, tangent_plane
 from processing.parameters import Parameters, param
@@ -163,6 +162,8 @@ class _Night:
 
     def paths_from(self, first: int) -> _Paths:
         """Paths that begin in a visit, with the detections on them."""
+        from scipy.stats import poisson  # a second to load, for every process of a CCD too
+
         later = self._later(first)
         ends, last = self._ends(first, later)
         between = np.full((len(ends), max(len(later) - 1, 0)), -1)

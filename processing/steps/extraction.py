@@ -48,7 +48,7 @@ class Extraction(Step):
     """Find the sources of an image, measure its sky and its PSF."""
 
     name = "extraction"
-    version = (1, 9, 0)
+    version = (1, 10, 0)
     parameters: ExtractionParameters
 
     def run(self, image: ScienceImage | CoaddImage) -> tuple[SourceList, PSF, Background]:

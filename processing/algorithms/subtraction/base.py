@@ -114,7 +114,8 @@ class MatchingMethod(SubtractionMethod):
         unusable = grow(mask, self.mask_growth)
         _close_edges(unusable, tiling.half)
         quality = comparison.quality() | matching.quality() | _statistics(planes, new, reference, unusable)
-        difference = Difference(
+        quality["residual_ratio"] = residual_ratio(stars, unusable, planes.flux_at)
+        return Difference(
             data=planes.data,
             variance=planes.variance,
             score=planes.score,
@@ -124,8 +125,6 @@ class MatchingMethod(SubtractionMethod):
             flux_ratio=comparison.flux_ratio,
             quality=quality,
         )
-        quality["residual_ratio"] = residual_ratio(stars, planes.alpha, difference.alpha_err, unusable)
-        return difference
 
 
 def _common_mask(new: Epoch, reference: Epoch) -> np.ndarray:
@@ -168,11 +167,10 @@ def _statistics(planes: Planes, new: Epoch, reference: Epoch, mask: np.ndarray) 
     # Neighbours say the same: every other row and column is enough.
     thin = (slice(None, None, 2), slice(None, None, 2))
     sky, (row, column) = planes.score[thin][~sources[thin]], np.nonzero(bright)
-    error = np.sqrt(planes.variance[row, column] * planes.tiles.at("flux_noise", column, row))
-    plain = planes.alpha[row, column] / error
+    flux, error = planes.flux_at(column, row)
     mean, std = clipped_mean_and_std(sky, sigma=4.0) if sky.size else (0.0, 0.0)
     return {
         "score_mean": mean,
         "score_std": std,
-        "score_std_bright": mad_std(plain) if plain.size else 0.0,
+        "score_std_bright": mad_std(flux / error) if flux.size else 0.0,
     }

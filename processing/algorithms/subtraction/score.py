@@ -94,6 +94,10 @@ class Planes:
         """Arrays to be written tile by tile."""
         return cls(*(np.empty(tiling.shape, np.float32) for _ in range(4)), Tiles.empty(tiling))
 
+    def flux_at(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """PSF flux and its error from photon and read noise at pixels (n,) int: (n,) each, electrons."""
+        return self.alpha[y, x], np.sqrt(self.variance[y, x] * self.tiles.at("flux_noise", x, y))
+
     def images(self, rows: slice, columns: slice) -> tuple[np.ndarray, ...]:
         """Views of the part of a tile in the four that have one number a pixel."""
         return tuple(image[rows, columns] for image in (self.data, self.variance, self.score, self.alpha))

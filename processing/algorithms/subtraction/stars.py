@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 _RATIO_SIGNIFICANCE = (30.0, 500.0)
 _FEWEST_STARS = 15
+FluxAt = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 _CENTROID = 0.6  # px of centroid error per px of FWHM and 1 / (S/N): a Gaussian limited by the sky
 
 
@@ -96,23 +98,22 @@ def compare(
     )
 
 
-def residual_ratio(stars: MatchedStars | None, alpha: np.ndarray, alpha_err: np.ndarray, mask: np.ndarray) -> float:
+def residual_ratio(stars: MatchedStars | None, mask: np.ndarray, flux_at: FluxAt) -> float:
     """What is left of the stars of S/N above 30, relative to their flux: robust rms without its photon noise.
 
-    `alpha` and `alpha_err` are PSF fluxes of the difference, (ny, nx), electrons of the new image; `mask` is True where
-    they are not to be trusted. 0 where fewer than 15 stars can be seen.
+    `flux_at(x, y)` gives PSF flux and error (n,) of the difference at pixels (n,), electrons of the new image; `mask`
+    (ny, nx) is True where it is not to be trusted. 0 where fewer than 15 stars can be seen.
     """
     if stars is None:
         return 0.0
-    (ny, nx), column, row = mask.shape, np.rint(stars.x).astype(int), np.rint(stars.y).astype(int)
-    use = (stars.significance() > _RATIO_SIGNIFICANCE[0]) & (column >= 0) & (column < nx) & (row >= 0) & (row < ny)
-    use[use] = ~mask[row[use], column[use]]
+    (ny, nx), x, y = mask.shape, np.rint(stars.x).astype(int), np.rint(stars.y).astype(int)
+    use = (stars.significance() > _RATIO_SIGNIFICANCE[0]) & (x >= 0) & (x < nx) & (y >= 0) & (y < ny)
+    use[use] = ~mask[y[use], x[use]]
     if use.sum() < _FEWEST_STARS:
         return 0.0
-    column, row, flux = column[use], row[use], stars.new_flux[use]
-    left = 1.4826 * np.median(np.abs(alpha[row, column] / flux))
-    noise = np.median(alpha_err[row, column] / flux)
-    return float(np.sqrt(max(left**2 - noise**2, 0.0)))
+    left, error = (values / stars.new_flux[use] for values in flux_at(x[use], y[use]))
+    scatter = 1.4826 * np.median(np.abs(left))
+    return float(np.sqrt(max(scatter**2 - np.median(error) ** 2, 0.0)))
 
 
 def _flux_ratio(stars: MatchedStars, use: np.ndarray) -> tuple[float, float]:

@@ -8,6 +8,10 @@ import numpy as np
 from scipy import fft
 
 
+def _border(half: int) -> int:
+    return -(-3 * half // 2)
+
+
 def power(spectrum: np.ndarray) -> np.ndarray:
     """|spectrum|^2, float32."""
     return spectrum.real**2 + spectrum.imag**2
@@ -26,8 +30,8 @@ class Tiling:
     def of(cls, shape: tuple[int, int], tile: int, half: int) -> Tiling:
         """Tiles of about `tile` px for PSF stamps of half size `half`."""
         counts = tuple(max(1, round(size / tile)) for size in shape)
-        sizes = (-(-size // count) for size, count in zip(shape, counts))
-        return cls(tuple(shape), counts, half, tuple(fft.next_fast_len(s + 4 * half, real=True) for s in sizes))
+        sizes = (-(-size // count) + 2 * _border(half) for size, count in zip(shape, counts))
+        return cls(tuple(shape), counts, half, tuple(fft.next_fast_len(size, real=True) for size in sizes))
 
     @staticmethod
     def edges(size: int, count: int) -> np.ndarray:
@@ -37,7 +41,7 @@ class Tiling:
     @property
     def border(self) -> int:
         """Pixels around a tile that its filters reach."""
-        return -(-3 * self.half // 2)
+        return _border(self.half)
 
     def cores(self) -> list[tuple[int, int, slice, slice]]:
         """Row and column of every tile, and the pixels that it covers."""
@@ -86,13 +90,17 @@ class Transforms:
 
     def spectrum(self, stamp: np.ndarray) -> np.ndarray:
         """Transform of an odd stamp with its middle pixel at [0, 0]."""
-        plane = np.zeros(self.tiling.fft_shape, np.float32)
-        h, w = stamp.shape[0] // 2, stamp.shape[1] // 2
-        plane[: h + 1, : w + 1] = stamp[h:, w:]
-        plane[-h:, : w + 1] = stamp[:h, w:]
-        plane[: h + 1, -w:] = stamp[h:, :w]
-        plane[-h:, -w:] = stamp[:h, :w]
-        return fft.rfft2(plane, workers=self.workers)
+        nx, (h, w) = self.tiling.fft_shape[1], (size // 2 for size in stamp.shape)
+        rows = np.zeros((2 * h + 1, nx), np.float32)
+        rows[:, : w + 1], rows[:, nx - w :] = stamp[:, w:], stamp[:, :w]
+        return self._down(np.arange(-h, h + 1), rows)
+
+    def _down(self, places: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Spectrum of an image that is 0 but for the rows at `places`."""
+        ny, nx = self.tiling.fft_shape
+        spread = np.zeros((ny, nx // 2 + 1), np.complex64)
+        spread[places] = fft.rfft(rows, axis=1, workers=self.workers)
+        return fft.fft(spread, axis=0, overwrite_x=True, workers=self.workers)
 
     def columns(self, spectrum: np.ndarray, rows: slice | np.ndarray) -> np.ndarray:
         """Transform back along y only and keep some rows; filters that depend on kappa_x alone may still follow."""
@@ -104,11 +112,8 @@ class Transforms:
 
     def squared(self, spectrum: np.ndarray) -> np.ndarray:
         """Spectrum of the square of a kernel that reaches no farther than the border."""
-        ny, nx = self.tiling.fft_shape
         reach = np.arange(-self.tiling.border, self.tiling.border + 1)
-        spread = np.zeros((ny, nx // 2 + 1), np.complex64)
-        spread[reach] = fft.rfft(self.rows(self.columns(spectrum, reach)) ** 2, axis=1, workers=self.workers)
-        return fft.fft(spread, axis=0, overwrite_x=True, workers=self.workers)
+        return self._down(reach, self.rows(self.columns(spectrum, reach)) ** 2)
 
     def stamp(self, spectrum: np.ndarray) -> np.ndarray:
         """The middle of a kernel, (2 half + 1, 2 half + 1)."""
