@@ -39,6 +39,12 @@ class CutParameters(Parameters):
     cosmic_ray: float | None = param(1.5, gt=0, help="Largest C/S in units of what a point source has.")
     cosmic_ray_floor: float = param(0.85, ge=0, help="C/S below which nothing is called a cosmic ray.")
     cosmic_ray_snr: float = param(6.0, ge=0, help="S/N below which a cosmic ray cannot be told from a source.")
+    streak: float | None = param(
+        2.5,
+        gt=0,
+        unit="sigma",
+        help="Largest median of the score along a line through it, or S/N over 4.",
+    )
     consistency: float | None = param(
         4.0, gt=0, unit="sigma", help="Largest distance from the forced flux of new minus reference."
     )
@@ -56,6 +62,7 @@ NO_CUTS = CutParameters(
     dipole=None,
     translient=None,
     cosmic_ray=None,
+    streak=None,
     consistency=None,
 )
 
@@ -177,6 +184,13 @@ CUTS: tuple[Cut, ...] = (
         lambda rows, p: _above(
             p.cosmic_ray_snr, rows, np.maximum(p.cosmic_ray, p.cosmic_ray_floor / rows["psf_cosmic_ratio"])
         ),
+    ),
+    Cut(
+        "streak",
+        "streak",
+        "at most this many σ, or a quarter of the S/N",
+        "It lies on a line of light: a diffraction spike, a trail or a bad column.",
+        lambda rows, p: np.maximum(p.streak, rows["snr"] / 4),
     ),
     Cut(
         "consistency",

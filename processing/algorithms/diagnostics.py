@@ -18,6 +18,7 @@ from processing.algorithms.stamps import (
     spline_coefficients,
     spline_weights,
 )
+from processing.algorithms.surroundings import REACH, edge_distance, nearest, streak
 
 LARGEST = 99.0  # what a ratio is cut at, and the elongation of a profile without positive moments
 
@@ -49,6 +50,11 @@ DIAGNOSTICS = np.dtype(
         ("psf_cosmic_ratio", "f4"),  # C/S of a point source here
         ("bad_pixel_count", "i2"),  # masked pixels among the central 3×3
         ("in_halo", "?"),  # in the halo or a spike of a saturated star
+        ("streak", "f4"),  # sigma, median score along the brightest line through it, from 1.75 to 6 FWHM on both sides
+        ("streak_angle", "f4"),  # degrees, of that line from x towards y, 0 to 180
+        ("edge_distance", "f4"),  # px to the edge of the image
+        ("mask_distance", "f4"),  # px to the nearest masked pixel; NaN beyond 6 FWHM
+        ("bright_distance", "f4"),  # px to the nearest bright pixel of either image in the stamp; NaN where none is
         ("consistency", "f4"),  # |flux − forced N−R flux| in σ; NaN where not measured
     ]
 )
@@ -60,14 +66,16 @@ def measure_diagnostics(
     fwhm: float,
     *,
     forced: tuple[np.ndarray, np.ndarray] | None = None,
+    bright: np.ndarray | None = None,
 ) -> np.ndarray:
     """Measure the `peaks` (dtype PEAKS): a structured array (n,) of dtype DIAGNOSTICS.
 
     `fwhm` is the width of the PSF of the difference in pixels; `forced` is the flux of new minus
-    reference by forced PSF photometry on both and its error, electrons, (n,) each.
+    reference by forced PSF photometry on both and its error, electrons, (n,) each; `bright` (n, s, s) bool is where
+    stamps of the two images show bright stars.
     """
     found = np.zeros(len(peaks), DIAGNOSTICS)
-    found["consistency"] = np.nan
+    found["consistency"] = found["bright_distance"] = np.nan
     if not len(peaks):
         return found
     for name in ("snr", "is_negative"):
@@ -80,6 +88,9 @@ def measure_diagnostics(
     _measure_negative_flux(found, planes, peaks, sign, fwhm)
     _measure_score(found, planes, peaks, sign, fwhm)
     _measure_cosmic(found, planes, peaks, sign, fwhm)
+    _measure_surroundings(found, planes, peaks, sign, fwhm)
+    if bright is not None:
+        found["bright_distance"] = nearest(bright)
     middle = _around(np.asarray(planes.mask), peaks, 1, fill=True)
     found["bad_pixel_count"] = middle.sum(axis=(1, 2))
     found["in_halo"] = planes.halo[peaks["y_peak"], peaks["x_peak"]]
@@ -87,6 +98,17 @@ def measure_diagnostics(
         # A tenth of the flux covers what a wrong PSF does to forced photometry of bright sources.
         found["consistency"] = np.abs(peaks["flux"] - forced[0]) / np.hypot(forced[1], 0.1 * np.abs(peaks["flux"]))
     return found
+
+
+def _measure_surroundings(
+    found: np.ndarray, planes: ScorePlanes, peaks: np.ndarray, sign: np.ndarray, fwhm: float
+) -> None:
+    half = odd_size(REACH * fwhm) // 2 + 1
+    masked = _around(np.asarray(planes.mask), peaks, half, fill=True)
+    score = np.where(masked, 0, _around(planes.score, peaks, half)) * sign[:, None, None]
+    found["streak"], found["streak_angle"] = streak(score, fwhm)
+    found["edge_distance"] = edge_distance(planes.mask.shape, peaks["x"], peaks["y"])
+    found["mask_distance"] = nearest(masked)
 
 
 def _around(plane: np.ndarray, peaks: np.ndarray, half: int, fill: float = 0.0) -> np.ndarray:

@@ -30,6 +30,8 @@ from products.models import (
     ZeroPoint,
 )
 
+BRIGHT = 50.0  # sigma of the sky of a pixel that a bright star has
+
 
 class MeasuringParameters(Parameters):
     bad_thresholds: CutParameters = param(CutParameters(), help="Failing one of these marks a measurement as bad.")
@@ -54,7 +56,7 @@ class Measuring(Step):
     """Measure each detection on the difference image and hold it against the cuts."""
 
     name = "measuring"
-    version = (1, 4, 0)
+    version = (1, 5, 0)
     parameters: MeasuringParameters
 
     def run(
@@ -73,7 +75,8 @@ class Measuring(Step):
         planes, fwhm = score_planes(difference), psf.fwhm_pixels
         model = PSFModel.from_planes(psf.planes, psf.model_header)
         forced = _direct_flux(cutouts, image, background, warped, model)
-        found = measure_diagnostics(planes, peaks, fwhm, forced=forced)
+        bright = np.maximum(cutouts.new, cutouts.reference) > BRIGHT * background.noise
+        found = measure_diagnostics(planes, peaks, fwhm, forced=forced, bright=bright)
         bad, names = apply_cuts(found, p.bad_thresholds)
         deleted, _ = apply_cuts(found, p.deletion_thresholds)
         radii = [float(radius * fwhm) for radius in p.aperture_radii]
