@@ -19,7 +19,12 @@ from processing.algorithms.stamps import (
     spline_weights,
 )
 from processing.algorithms.surroundings import REACH, edge_distance, nearest, streak
+from processing.algorithms.trail_fit import fit_trails
 
+TRAIL_ELONGATION, TRAIL_SNR, TRAIL_WIDTHS = 1.5, 8.0, (0.7, 1.5)  # from where on; of the minor width over the FWHM
+NOT_ALWAYS = (
+    "bright_distance", "trail_length", "trail_angle", "trail_flux", "trail_flux_err", "trail_chi2", "consistency",
+)  # fmt: skip
 LARGEST = 99.0  # what a ratio is cut at, and the elongation of a profile without positive moments
 
 DIAGNOSTICS = np.dtype(
@@ -55,6 +60,11 @@ DIAGNOSTICS = np.dtype(
         ("edge_distance", "f4"),  # px to the edge of the image
         ("mask_distance", "f4"),  # px to the nearest masked pixel; NaN beyond 6 FWHM
         ("bright_distance", "f4"),  # px to the nearest bright pixel of either image in the stamp; NaN where none is
+        ("trail_length", "f4"),  # px that it moved, where it is elongated; NaN elsewhere, as for the next four
+        ("trail_angle", "f4"),  # degrees of the motion, from x towards y, -90 to 90
+        ("trail_flux", "f4"),  # electrons, of all of the trail
+        ("trail_flux_err", "f4"),
+        ("trail_chi2", "f4"),  # reduced, of the fit of a trail
         ("consistency", "f4"),  # |flux − forced N−R flux| in σ; NaN where not measured
     ]
 )
@@ -75,7 +85,8 @@ def measure_diagnostics(
     stamps of the two images show bright stars.
     """
     found = np.zeros(len(peaks), DIAGNOSTICS)
-    found["consistency"] = found["bright_distance"] = np.nan
+    for name in NOT_ALWAYS:
+        found[name] = np.nan
     if not len(peaks):
         return found
     for name in ("snr", "is_negative"):
@@ -89,6 +100,7 @@ def measure_diagnostics(
     _measure_score(found, planes, peaks, sign, fwhm)
     _measure_cosmic(found, planes, peaks, sign, fwhm)
     _measure_surroundings(found, planes, peaks, sign, fwhm)
+    _measure_trails(found, planes, peaks, fit, fwhm)
     if bright is not None:
         found["bright_distance"] = nearest(bright)
     middle = _around(np.asarray(planes.mask), peaks, 1, fill=True)
@@ -109,6 +121,20 @@ def _measure_surroundings(
     found["streak"], found["streak_angle"] = streak(score, fwhm)
     found["edge_distance"] = edge_distance(planes.mask.shape, peaks["x"], peaks["y"])
     found["mask_distance"] = nearest(masked)
+
+
+def _measure_trails(found: np.ndarray, planes: ScorePlanes, peaks: np.ndarray, fit: PsfFit, fwhm: float) -> None:
+    """Trails of what is elongated and as wide as the PSF across."""
+    width = found["minor_width"] / fwhm
+    is_long = (found["elongation"] > TRAIL_ELONGATION) & (found["snr"] > TRAIL_SNR)
+    rows = np.flatnonzero(is_long & (width > TRAIL_WIDTHS[0]) & (width < TRAIL_WIDTHS[1]))
+    if not len(rows):
+        return
+    data, weight = _data_and_weight(planes, peaks[rows], odd_size(REACH * fwhm) // 2)
+    length = np.minimum(1.5 * found["major_width"][rows], REACH * fwhm)
+    trails = fit_trails(data, weight, fit.psf[rows], fwhm, found["position_angle"][rows], length)
+    for name in ("length", "angle", "flux", "flux_err", "chi2"):
+        found[f"trail_{name}"][rows] = getattr(trails, name)
 
 
 def _around(plane: np.ndarray, peaks: np.ndarray, half: int, fill: float = 0.0) -> np.ndarray:
