@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from processing.algorithms.background import object_mask, smooth_level
 from processing.algorithms.inpainting import fill
 from processing.algorithms.masks import bright_haloes, grow
+from processing.algorithms.pairing import mutual_pairs
 from processing.algorithms.psf_model import PSFModel
 from processing.algorithms.resampling import (
     MappedPSF,
@@ -265,10 +265,8 @@ class Subtraction(Step):
         x, y = world_coordinates.wcs.all_world2pix(ra, dec, 0, quiet=True)
         good = np.isfinite(x) & np.isfinite(y)
         b, x, y = b[good], x[good], y[good]
-        radius = self.parameters.match_radius
-        distance, nearest = cKDTree(np.c_[x, y]).query(np.c_[a["x"], a["y"]], distance_upper_bound=radius)
-        rows = np.isfinite(distance)
-        a, chosen = a[rows], nearest[rows]
+        rows, chosen = mutual_pairs(np.c_[a["x"], a["y"]], np.c_[x, y], self.parameters.match_radius)
+        a = a[rows]
         factor = scale.at(a["x"], a["y"])
         return MatchedStars(
             x=a["x"],
