@@ -153,11 +153,11 @@ class Launcher:
         return answer
 
     def _full_disk(self) -> str:
-        free = shutil.disk_usage(settings.SEECHANGE_DATA).free / 1e9
-        if free >= self.plan.min_free_gb:
+        if shutil.disk_usage(settings.SEECHANGE_DATA).free >= 1e9 * self.plan.min_free_gb:
             return ""
-        limit = f"{self.plan.min_free_gb:g} GB are needed (--min-free)"
-        return f"the disk of {settings.SEECHANGE_DATA} is nearly full: {free:.1f} GB free, {limit}; nothing is claimed"
+        # Without the number of those that are free: it changes, and each text is said once.
+        limit = f"fewer than {self.plan.min_free_gb:g} GB are free (--min-free)"
+        return f"the disk of {settings.SEECHANGE_DATA} is nearly full: {limit}; nothing is claimed"
 
     def _rest(self, reason: str, seconds: float | None = None) -> None:
         """Sleep, and say why once; with jitter, so that many launchers do not ask at the same moment."""
