@@ -54,8 +54,8 @@ def candidates_of(measurement_set: MeasurementSet, cutouts: Cutouts) -> Candidat
 
 
 def _table(rows: list[dict]) -> np.ndarray:
-    """Stored diagnostics as the structured array that they came from; null is NaN again."""
+    """Stored diagnostics as the structured array that they came from; null, or what was not measured then, is NaN."""
     table = np.zeros(len(rows), DIAGNOSTICS)
     for name in DIAGNOSTICS.names:
-        table[name] = [np.nan if row[name] is None else row[name] for row in rows]
+        table[name] = [np.nan if row.get(name) is None else row[name] for row in rows]
     return table
