@@ -186,6 +186,8 @@ def test_trails_are_elongated(sampling):
     assert len(rows) >= 25
     assert shape[judged.table["snr"][rows] > 8].mean() > 0.9
     assert failed["elongation"].mean() > 0.3
+    moved = judged.table["trail_length"][rows]
+    assert np.isfinite(moved).mean() > 0.3 and np.nanmedian(moved) > 3 * sampling[0]
 
 
 def test_moved_stars_are_dipoles(sampling):

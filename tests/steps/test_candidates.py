@@ -158,6 +158,21 @@ def test_a_measurement_says_all_that_its_columns_promise(found):
     assert separation(*wcs.all_pix2world(row.x, row.y, 0), row.ra, row.dec) * 3600 < 1e-3
 
 
+def test_a_measurement_knows_edge_mask_and_bright_stars(found):
+    image, cutouts, measured = found["difference"], found["cutouts"], found["measurement_set"].rows
+    rows, columns = np.nonzero(image.weight <= 0)
+    bright = np.maximum(cutouts.new, cutouts.reference) > 50 * found["background"].noise
+    for row in measured[:30]:
+        told, stamp = row.diagnostics, bright[row.index_in_sources]
+        assert told["edge_distance"] == pytest.approx(
+            min(row.x, row.y, image.width - 1 - row.x, image.height - 1 - row.y)
+        )
+        masked = np.hypot(columns - round(row.x), rows - round(row.y)).min()
+        assert told["mask_distance"] is None or told["mask_distance"] == pytest.approx(masked, abs=1)
+        assert (told["bright_distance"] is None) == (not stamp.any())
+    assert {row.diagnostics["bright_distance"] is None for row in measured} == {True, False}
+
+
 def test_a_magnitude_is_that_of_the_zero_point_at_its_place(found):
     tilted = copy.copy(found["zero_point"])
     tilted.surface = {"shape": list(found["image"].shape), "coefficients": [[0.0, 0.2], [0.1, 0.0]]}
