@@ -46,7 +46,7 @@ class OneTrackletSerializer(TrackletSerializer):
 
     def get_measurements(self, row: Tracklet) -> list[UUID]:
         """In the order of time."""
-        return list(row.measurements.order_by("mjd").values_list("pk", flat=True))
+        return list(row.measurements.order_by("mjd", "pk").values_list("pk", flat=True))
 
 
 class TrackletView(ProductView):

@@ -165,7 +165,7 @@ def nearest_to(place: Place, tag: ChosenTag) -> Nearest | None:
     for area in AREAS:
         rows = images.filter(sky.cone(place.ra, place.dec, min(area + reach, 180.0)))
         columns = ("corners", "exposure__name", "section")
-        found = list({str(row[0]): row for row in rows.order_by("mjd").values_list(*columns) if row[0]}.values())
+        found = list({str(row[0]): row for row in rows.order_by("mjd", "pk").values_list(*columns) if row[0]}.values())
         if not found:
             continue
         distances, bearings = _edges(place, [row[0] for row in found])

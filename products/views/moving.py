@@ -41,7 +41,7 @@ def tracklet(request: HttpRequest, key: UUID) -> HttpResponse:
     """One tracklet: how it moves, what it links, what is expected by chance."""
     found = get_object_or_404(Tracklet.objects.select_related("tracklet_set"), pk=key)
     made = found.tracklet_set
-    rows = list(candidates.with_source(found.measurements.all()).order_by("mjd"))
+    rows = list(candidates.with_source(found.measurements.all()).order_by("mjd", "pk"))
     moving.with_known(rows, ChosenTag("", frozenset()))
     context = {
         "tracklet": found,
