@@ -33,6 +33,9 @@ FEATURES: dict[str, str] = {
     "psf_cosmic_ratio": "C/S of a point source",
     "bad_pixel_count": "masked pixels among the central 3×3",
     "in_halo": "1 in the halo or a spike of a saturated star",
+    "streak": "median score along the brightest line through it, σ",
+    "bright_distance": "to the nearest bright pixel of either image, FWHM, at most 6",
+    "consistency": "distance from the forced flux of new minus reference, σ, at most 20",
     "masked_fraction": "masked part of the circle of 3 FWHM",
     "mask_distance": "to the nearest masked pixel, FWHM, at most 3",
     "ring_0": "mean difference within 0.3 FWHM over that of a PSF-wide core (0.5 FWHM)",
@@ -193,7 +196,7 @@ def _of_diagnostics(table: np.ndarray) -> dict[str, np.ndarray]:
     chi2 = np.maximum(table["psf_chi2"].astype(float), 1e-3)
     plain = (
         "is_negative fwhm centroid_distance elongation width_ratio negative_flux_fraction opposite_score dipole_ratio "
-        "cosmic_ratio psf_cosmic_ratio bad_pixel_count in_halo"
+        "cosmic_ratio psf_cosmic_ratio bad_pixel_count in_halo streak"
     )
     return {name: table[name].astype(float) for name in plain.split()} | {
         "log_snr": np.log10(snr),
@@ -203,6 +206,8 @@ def _of_diagnostics(table: np.ndarray) -> dict[str, np.ndarray]:
         "translient_ratio": table["translient"] / strength**2,
         "translient_significance": (table["translient"] - strength**2) / strength,
         "cosmic_absolute": table["cosmic_ratio"] * table["psf_cosmic_ratio"],
+        "bright_distance": np.fmin(table["bright_distance"] / table["fwhm"], 6),
+        "consistency": np.minimum(table["consistency"], 20),
     }
 
 
