@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection
+from copy import copy
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -19,7 +20,13 @@ from products.models.alerts import AlertRows
 LEASE = timedelta(minutes=5)  # longer than any sender may take for what is claimed at once
 FIRST_WAIT, LONGEST_WAIT = 15.0, 3600.0  # seconds
 MAX_ATTEMPTS = 30  # about a day
+_OF_SENT = (
+    "state", "sent_at", "sent_to", "error", "attempts", "claimed_until", "topic", "partition", "offset",
+    "payload_size", "payload_sha256", "schema_version",
+)  # fmt: skip
 NEEDED = ("batch", "score__measurement__object", "score__score_set")
+
+Told = tuple[Alert, Delivery, Packet | None]
 
 
 def claim(rows: AlertRows, token: UUID, *, at_most: int, early: bool = False) -> list[Alert]:
@@ -49,24 +56,52 @@ def renew(token: UUID, keys: Collection[UUID]) -> set[UUID]:
     return set(mine.values_list("pk", flat=True))
 
 
-def note(alert: Alert, delivery: Delivery, packet: Packet | None) -> tuple[bool, AlertEvent]:
-    """Write down what became of an alert: whether it went out and nobody had noted so before, and the line about it."""
-    found = _packet_facts(packet) | {"attempts": alert.attempts + 1, "claimed_until": None}
-    waiting = Alert.objects.filter(pk=alert.pk, state=Alert.State.PENDING)
-    event = AlertEvent(alert=alert, what=AlertEvent.What.SENT, where=delivery.where[:300])
-    if delivery.ok:
-        # Of two that send at once the first notes; a failure never undoes what went out.
-        found |= {"state": Alert.State.SENT, "sent_at": Now(), "sent_to": event.where, "error": ""}
-        found |= {name: getattr(delivery, name) for name in ("topic", "partition", "offset")}
-        noted = bool(waiting.update(**found))
-        event.remark = "" if noted else "a second time: another process had sent it meanwhile"
-        return noted, event
-    gone = delivery.fatal or alert.attempts + 1 >= MAX_ATTEMPTS
-    event.what, event.remark = (AlertEvent.What.DEAD if gone else AlertEvent.What.FAILED), delivery.error
-    found |= {"state": Alert.State.DEAD if gone else Alert.State.PENDING, "error": delivery.error}
-    found["next_try_at"] = None if gone else _from_now(_wait(alert.attempts + 1))
-    waiting.filter(claim=alert.claim).update(**found)
-    return False, event
+def note(told: Collection[Told]) -> tuple[int, list[AlertEvent]]:
+    """Write down what became of alerts: how many went out that nobody had noted before, and a line about each.
+
+    Part of a transaction. Of two that send at once the first notes; a failure never undoes what went out.
+    """
+    gone = [one for one in told if one[1].ok]
+    waiting = Alert.objects.select_for_update().filter(state=Alert.State.PENDING).order_by("pk")
+    first = set(waiting.filter(pk__in=[alert.pk for alert, _, _ in gone]).values_list("pk", flat=True))
+    rows = [_sent(alert, delivery, packet) for alert, delivery, packet in gone if alert.pk in first]
+    # One statement for all of them; the rows are there, so that nothing is inserted.
+    Alert.objects.bulk_create(rows, update_conflicts=True, unique_fields=["id"], update_fields=_OF_SENT)
+    return len(first), [
+        _sent_line(alert, delivery, alert.pk in first) if delivery.ok else _note_failure(alert, delivery, packet)
+        for alert, delivery, packet in told
+    ]
+
+
+def _sent(alert: Alert, delivery: Delivery, packet: Packet | None) -> Alert:
+    """A copy of the row as it is once it went out."""
+    row = copy(alert)
+    facts = {name: getattr(delivery, name) for name in ("topic", "partition", "offset")} | _packet_facts(packet)
+    facts |= {"state": Alert.State.SENT, "sent_at": Now(), "sent_to": delivery.where[:300], "error": ""}
+    facts |= {"attempts": alert.attempts + 1, "claimed_until": None}
+    for name, value in facts.items():
+        setattr(row, name, value)
+    return row
+
+
+def _sent_line(alert: Alert, delivery: Delivery, is_first: bool) -> AlertEvent:
+    remark = "" if is_first else "a second time: another process had sent it meanwhile"
+    return AlertEvent(alert=alert, what=AlertEvent.What.SENT, where=delivery.where[:300], remark=remark)
+
+
+def _note_failure(alert: Alert, delivery: Delivery, packet: Packet | None) -> AlertEvent:
+    attempts = alert.attempts + 1
+    is_over = delivery.fatal or attempts >= MAX_ATTEMPTS
+    Alert.objects.filter(pk=alert.pk, state=Alert.State.PENDING, claim=alert.claim).update(
+        state=Alert.State.DEAD if is_over else Alert.State.PENDING,
+        error=delivery.error,
+        attempts=attempts,
+        claimed_until=None,
+        next_try_at=None if is_over else _from_now(_wait(attempts)),
+        **_packet_facts(packet),
+    )
+    what = AlertEvent.What.DEAD if is_over else AlertEvent.What.FAILED
+    return AlertEvent(alert=alert, what=what, where=delivery.where[:300], remark=delivery.error)
 
 
 def _packet_facts(packet: Packet | None) -> dict[str, Any]:

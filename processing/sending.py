@@ -77,6 +77,6 @@ def _encoded(alerts: Sequence[Alert]) -> tuple[dict[str, Packet], list[Delivery]
 def _note(alerts: Sequence[Alert], packets: dict[str, Packet], deliveries: Iterable[Delivery]) -> int:
     """Write down what became of each; the number that went out."""
     known = {str(alert.pk): alert for alert in alerts}
-    noted = [outbox.note(known[told.id], told, packets.get(told.id)) for told in deliveries]
-    AlertEvent.objects.bulk_create([event for _, event in noted])
-    return sum(first for first, _ in noted)
+    gone, events = outbox.note([(known[told.id], told, packets.get(told.id)) for told in deliveries])
+    AlertEvent.objects.bulk_create(events)
+    return gone

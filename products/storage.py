@@ -61,10 +61,11 @@ def sha256(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, *, folder_too: bool = True) -> Iterator[Path]:
     """A temporary name beside `path`; what is written there takes the final name at the end, or vanishes on failure.
 
-    DiskFull or CannotWrite where the disk does not take it.
+    DiskFull or CannotWrite where the disk does not take it. Who writes many files into a folder may call `settle` for
+    it once, instead of `folder_too`: until then their names may be lost where the power fails.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
     try:
@@ -73,7 +74,8 @@ def whole_file(path: Path) -> Iterator[Path]:
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.rename(path)
-        _sync(path.parent)
+        if folder_too:
+            settle(path.parent)
     except OSError as error:
         # astropy reports a full disk as an OSError without errno, so its text counts too
         if error.errno in _FULL or "not enough space" in str(error).lower():
@@ -92,7 +94,8 @@ def _disk_full(path: Path, partial: Path) -> DiskFull:
     return DiskFull(path=str(path), written_mb=written / 1e6, free_mb=shutil.disk_usage(folder).free / 1e6)
 
 
-def _sync(folder: Path) -> None:
+def settle(folder: Path) -> None:
+    """Bring the names of the files in a folder to the disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -14,7 +14,6 @@ from scipy.special import erf
 from processing.algorithms.stamps import spline_coefficients, spline_weights
 
 _ROUNDS = 8
-_WIDTHS = (1e-2, 1e-2, 2e-2, 1e-2)  # px, px, px, radian: of the derivatives
 _POINTS = 21  # of the PSF along a trail
 
 
@@ -75,15 +74,39 @@ def _gaussian_fit(data: np.ndarray, weight: np.ndarray, start: np.ndarray, fwhm:
 
 def _profile(shape: np.ndarray, size: int, fwhm: float) -> np.ndarray:
     """A Gaussian moved along a segment, (n, size, size), for rows of x, y, length, angle; its sum is 1."""
-    sigma = fwhm / np.sqrt(8 * np.log(2))
+    along, across, length, sigma = _frame(shape, size, fwhm)
+    root = np.sqrt(2) * sigma
+    ends = erf((along + length / 2) / root) - erf((along - length / 2) / root)
+    return ends / (2 * length) * _gaussian(across, sigma)
+
+
+def _frame(shape: np.ndarray, size: int, fwhm: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """Pixels along and across each segment (n, size, size), px from its middle, its length (n, 1, 1), and sigma."""
     offset = np.arange(size) - size // 2
     x, y, length, angle = (column[:, None, None] for column in shape.T)
     right, up = offset[None, None, :] - x, offset[None, :, None] - y
-    along = right * np.cos(angle) + up * np.sin(angle)
-    across = up * np.cos(angle) - right * np.sin(angle)
-    root = np.sqrt(2) * sigma
-    ends = erf((along + length / 2) / root) - erf((along - length / 2) / root)
-    return ends / (2 * length) * np.exp(-0.5 * (across / sigma) ** 2) / (np.sqrt(2 * np.pi) * sigma)
+    cosine, sine = np.cos(angle), np.sin(angle)
+    return right * cosine + up * sine, up * cosine - right * sine, length, fwhm / np.sqrt(8 * np.log(2))
+
+
+def _gaussian(offset: np.ndarray, sigma: float) -> np.ndarray:
+    return np.exp(-0.5 * (offset / sigma) ** 2) / (np.sqrt(2 * np.pi) * sigma)
+
+
+def _slopes(shape: np.ndarray, size: int, fwhm: float) -> list[np.ndarray]:
+    """The profile, and its derivatives by x, y, length and angle, (n, size, size) each."""
+    along, across, length, sigma = _frame(shape, size, fwhm)
+    profile, narrow = _profile(shape, size, fwhm), _gaussian(across, sigma) / length
+    first, last = (_gaussian(along + side * length / 2, sigma) for side in (1, -1))
+    by_along, by_across = (first - last) * narrow, -across / sigma**2 * profile
+    cosine, sine = np.cos(shape[:, 3])[:, None, None], np.sin(shape[:, 3])[:, None, None]
+    return [
+        profile,
+        sine * by_across - cosine * by_along,
+        -sine * by_along - cosine * by_across,
+        (first + last) / 2 * narrow - profile / length,
+        across * by_along - along * by_across,
+    ]
 
 
 def _moved_psf(psf: np.ndarray, shape: np.ndarray, size: int) -> np.ndarray:
@@ -119,13 +142,8 @@ def _step(data: np.ndarray, weight: np.ndarray, shape: np.ndarray, fwhm: float, 
 def _normal(weight: np.ndarray, shape: np.ndarray, flux: np.ndarray, fwhm: float) -> tuple[np.ndarray, np.ndarray]:
     """Weighted derivatives (n, 5, pixels) by flux, x, y, length and angle, and the normal matrix (n, 5, 5)."""
     size = weight.shape[-1]
-    parts = [_profile(shape, size, fwhm)]
-    for column, width in enumerate(_WIDTHS):
-        ahead, behind = shape.copy(), shape.copy()
-        ahead[:, column] += width
-        behind[:, column] -= width
-        slope = (_profile(ahead, size, fwhm) - _profile(behind, size, fwhm)) / (2 * width)
-        parts.append(flux[:, None, None] * slope)
+    profile, *slopes = _slopes(shape, size, fwhm)
+    parts = [profile, *(flux[:, None, None] * slope for slope in slopes)]
     columns = np.stack(parts, axis=1).reshape(len(shape), 5, size * size)
     weighted = columns * weight.reshape(len(shape), 1, size * size)
     return weighted, weighted @ columns.transpose(0, 2, 1)

@@ -121,11 +121,11 @@ def test_a_claim_that_ended_notes_no_failure_but_a_delivery(ccd):
     old = outbox.claim(Alert.objects.all(), uuid7(), at_most=10)[0]
     Alert.objects.update(claimed_until=timezone.now() - timedelta(seconds=1))
     new = outbox.claim(Alert.objects.all(), uuid7(), at_most=10)[0]
-    assert not outbox.note(old, Delivery(str(old.pk), ok=False, error="too late"), None)[0]
+    assert outbox.note([(old, Delivery(str(old.pk), ok=False, error="too late"), None)])[0] == 0
     assert Alert.objects.get().attempts == 0 and Alert.objects.get().error == ""
-    assert outbox.note(old, Delivery(str(old.pk), ok=True, where="first"), None)[0]
-    first, event = outbox.note(new, Delivery(str(new.pk), ok=True, where="second"), None)
-    assert not first and "second time" in event.remark
+    assert outbox.note([(old, Delivery(str(old.pk), ok=True, where="first"), None)])[0] == 1
+    first, (event,) = outbox.note([(new, Delivery(str(new.pk), ok=True, where="second"), None)])
+    assert first == 0 and "second time" in event.remark
     assert Alert.objects.get().sent_to == "first"
 
 
