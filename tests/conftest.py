@@ -60,7 +60,7 @@ def _own_data_folder(tmp_path: Path, settings) -> None:
     settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": tmp_path / "cache"}}
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real images; a test that asks for it is skipped where it is absent."""
     if not REAL_DATA.is_dir():

@@ -88,7 +88,7 @@ class Subtraction(Step):
     """Bring the reference to the grid of the new image, subtract it, and compute the detection statistic."""
 
     name = "subtraction"
-    version = (1, 4, 0)
+    version = (1, 5, 0)
     parameters: SubtractionParameters
 
     def run(

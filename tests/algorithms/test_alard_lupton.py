@@ -153,3 +153,21 @@ def test_the_kernel_reaches_into_the_wings_of_bright_stars():
     ring = (radius > 11) & (radius < 15)
     assert abs(made[ring].sum() / wide[ring].sum() - 1) < 0.15
     assert sharp[ring].sum() / wide[ring].sum() < 0.5
+
+
+def test_noise_of_faint_stars_does_not_smear_the_kernel():
+    rng = np.random.default_rng(5)
+    half, wide, count, noise = 10, 25, 80, 20.0
+    offset = np.arange(-wide, wide + 1)
+    star = np.exp(-(offset**2 + offset[:, None] ** 2) / (2 * 1.2**2))
+    flux = np.geomspace(30, 300, count) * noise / np.sqrt((star**2).sum())
+    sharp, target = (flux[:, None, None] * star + rng.normal(0, noise, (count, *star.shape)) for _ in range(2))
+    core = np.s_[:, half:-half, half:-half]
+    stamps = Stamps(*rng.uniform(-1, 1, (2, count)), sharp, target[core], np.full(target[core].shape, noise**-2 / 2))
+    basis, middle = Basis.of((2.8, 2.83), half), slice(wide - half, wide + half + 1)
+    peaks = [
+        (fit_kernel(each, basis, 0, (512, 512)).stamp(256, 256) * star[middle, middle]).sum() / star.max()
+        for each in (stamps, stamps.narrowed(2.83))
+    ]
+    assert peaks[0] < 0.93
+    assert peaks[1] == pytest.approx(1, abs=0.03)

@@ -21,12 +21,12 @@ class AlardLupton(KernelMethod):
     name: ClassVar[str] = "alard_lupton"
 
     order: int = param(2, ge=0, le=2, help="Order of the kernel's variation; lowered below 100 and 25 stars.")
-    kernel_half: float = param(3.3, ge=1, le=6, unit="FWHM", help="Half size of the kernel, in FWHM of the broader.")
+    kernel_half: float = param(4.0, ge=1, le=6, unit="FWHM", help="Half size of the kernel, in FWHM of the broader.")
 
     def fit(self, sharp: Epoch, target: Epoch, positions: np.ndarray, expected: float) -> MatchingKernel:
         """The kernel by weighted least squares over the stamps of the stars. Raises NotEnoughStars below 5."""
         half = int(np.ceil(self.kernel_half * target.fwhm))
         variance = target.variance + np.float32(expected**2) * sharp.variance
         stamps = Stamps.cut((sharp.data, target.data), variance, target.mask, positions, half)
-        basis = Basis.of((sharp.fwhm, target.fwhm), half)
-        return fit_kernel(stamps, basis, self.order, target.data.shape)
+        basis = Basis.of((sharp.fwhm, target.fwhm), half, far_wings=stamps.show_wings(target.fwhm))
+        return fit_kernel(stamps.narrowed(target.fwhm), basis, self.order, target.data.shape)

@@ -5,7 +5,7 @@ Alard & Lupton 1998 (ApJ 503, 325) with the spatial variation of Alard 2000 (A&A
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -15,9 +15,12 @@ from processing.errors import NotEnoughStars
 FEWEST_STARS = 5
 _DEGREES = (4, 2, 2)
 _WIDTHS = (0.7, 1.4, 3.5)  # in units of the width that turns the sharper PSF into the broader; the last is for wings
+_FAR_WINGS = 7.0  # the same, for what only bright stars show
+_BRIGHT, _ENOUGH = 300.0, 20  # S/N of such stars, and how many of them must be there
 _STAMP = 15  # px, half size of what a star contributes
 _MODEL_ERROR = 0.005  # relative: bright stars do not decide alone
 _CLIP = 3.0
+_FAINT, _NARROWEST, _WIDENING = 30.0, 1.2, 0.6  # S/N below which stars reach so many FWHM; more for twice the S/N
 _ROUNDS = 4
 
 
@@ -29,22 +32,24 @@ class Basis:
     factors: np.ndarray  # (f, 2 half + 1), one-dimensional Gaussian-polynomials
     pairs: np.ndarray  # (n, 2), which factor along y and which along x make function n
     mixing: np.ndarray  # (n, n), from raw products to normalised functions
+    constant: np.ndarray  # (n,) bool, of those whose part is the same all over the image: the flux and the far wings
 
     @classmethod
-    def of(cls, fwhms: tuple[float, float], half: int) -> Basis:
+    def of(cls, fwhms: tuple[float, float], half: int, *, far_wings: bool = False) -> Basis:
         """For turning an image of the smaller FWHM (px) into one of the larger."""
         match = max(np.sqrt(abs(fwhms[0] ** 2 - fwhms[1] ** 2)) / 2.3548, 0.7)
         u = np.arange(-half, half + 1)
         factors, pairs, even = [], [], []
-        for width, degree in zip(_WIDTHS, _DEGREES):
+        for width, degree in [*zip(_WIDTHS, _DEGREES), *([(_FAR_WINGS, 0)] if far_wings else [])]:
             scaled = u / max(width * match, 0.5)
             first = len(factors)
             factors += [np.exp(-(scaled**2) / 2) * scaled**power for power in range(degree + 1)]
             powers = [(q, p) for q in range(degree + 1) for p in range(degree + 1 - q)]
             pairs += [(first + q, first + p) for q, p in powers]
             even += [q % 2 == 0 and p % 2 == 0 for q, p in powers]
-        found = cls(half, np.array(factors), np.array(pairs), np.eye(len(pairs)))
-        return cls(found.half, found.factors, found.pairs, _mixing(found.functions(), np.array(even)))
+        constant = np.isin(np.arange(len(pairs)), (0, len(pairs) - 1) if far_wings else 0)
+        found = cls(half, np.array(factors), np.array(pairs), np.eye(len(pairs)), constant)
+        return replace(found, mixing=_mixing(found.functions(), np.array(even)))
 
     def functions(self) -> np.ndarray:
         """(n, 2 half + 1, 2 half + 1)."""
@@ -118,6 +123,30 @@ class Stamps:
             weight=~bad[core][whole] / spread,
         )
 
+    def significance(self, fwhm: float) -> np.ndarray:
+        """S/N (n,) of the light of each star within `fwhm` px, model error included."""
+        core = (self._distance() <= fwhm) & (self.weight > 0)
+        noise = np.sqrt(np.where(core, 1 / np.where(core, self.weight, 1), 0).sum(axis=(1, 2)))
+        return np.where(core, self.target, 0).sum(axis=(1, 2)) / np.maximum(noise, 1e-30)
+
+    def narrowed(self, fwhm: float) -> Stamps:
+        """Faint stars with the pixels near their middle only; `fwhm` (px) is that of the broader image.
+
+        The noise of what is convolved agrees with itself in the products, and smears the kernel: by the number of
+        pixels that count over the square of the S/N.
+        """
+        snr = self.significance(fwhm)[:, None, None]
+        reach = fwhm * (_NARROWEST + _WIDENING * np.log2(np.maximum(snr / _FAINT, 1)))
+        return replace(self, weight=np.where(self._distance() <= reach, self.weight, 0))
+
+    def show_wings(self, fwhm: float) -> bool:
+        """Whether enough of the stars are bright enough to tell what the far wings do, and not the sky around them."""
+        return int((self.significance(fwhm) > _BRIGHT).sum()) >= _ENOUGH
+
+    def _distance(self) -> np.ndarray:
+        offset = np.arange(self.target.shape[-1]) - self.target.shape[-1] // 2
+        return np.hypot(offset[:, None], offset)
+
 
 def _smooth(stamps: np.ndarray) -> np.ndarray:
     padded = np.pad(stamps, ((0, 0), (2, 2), (2, 2)), mode="edge")
@@ -185,8 +214,8 @@ def fit_kernel(stamps: Stamps, basis: Basis, order: int, shape: tuple[int, int])
     right = np.einsum("snk,sk->sn", weighted, target)
     keep = np.ones(count, bool)
     for _ in range(_ROUNDS):
-        solution = _solve(products[keep], right[keep], terms[keep])
-        local = np.concatenate([np.full((count, 1), solution[0, 0]), terms @ solution[1:].T], axis=1)
+        solution = _solve(products[keep], right[keep], terms[keep], basis.constant)
+        local = terms @ solution.T
         residual = target - np.einsum("sn,snk->sk", local, convolved)
         chi2 = (residual**2 * weight).sum(axis=1) / np.maximum((weight > 0).sum(axis=1), 1)
         middle = np.median(chi2[keep])
@@ -195,25 +224,25 @@ def fit_kernel(stamps: Stamps, basis: Basis, order: int, shape: tuple[int, int])
         if better.sum() < FEWEST_STARS or np.array_equal(better, keep):
             break
         keep = better
-    functions = basis.functions()
-    planes = np.tensordot(solution[1:].T, functions[1:], axes=1)
-    planes[0] += solution[0, 0] * functions[0]
+    planes = np.tensordot(solution.T, basis.functions(), axes=1)
     return MatchingKernel(planes, powers, shape, int(keep.sum()), float(np.median(chi2[keep])))
 
 
-def _solve(products: np.ndarray, right: np.ndarray, terms: np.ndarray) -> np.ndarray:
-    """Coefficients (n, terms) of all functions; of the first only the constant term is fitted."""
+def _solve(products: np.ndarray, right: np.ndarray, terms: np.ndarray, constant: np.ndarray) -> np.ndarray:
+    """Coefficients (n, terms) of all functions; of the `constant` ones only the constant term is fitted."""
     n, t = products.shape[1], terms.shape[1]
-    varying = (n - 1) * t
-    matrix, vector = np.empty((1 + varying, 1 + varying)), np.empty(1 + varying)
-    matrix[0, 0], vector[0] = products[:, 0, 0].sum(), right[:, 0].sum()
-    matrix[0, 1:] = matrix[1:, 0] = np.einsum("sn,st->nt", products[:, 0, 1:], terms).ravel()
+    same, free = np.flatnonzero(constant), np.flatnonzero(~constant)
+    c, varying = len(same), len(free) * t
+    matrix, vector = np.empty((c + varying, c + varying)), np.empty(c + varying)
+    matrix[:c, :c], vector[:c] = products[:, same[:, None], same].sum(axis=0), right[:, same].sum(axis=0)
+    matrix[:c, c:] = np.einsum("scn,st->cnt", products[:, same[:, None], free], terms).reshape(c, varying)
+    matrix[c:, :c] = matrix[:c, c:].T
     outer = (terms[:, :, None] * terms[:, None, :]).reshape(len(terms), -1)
-    blocks = products[:, 1:, 1:].reshape(len(terms), -1).T @ outer
-    matrix[1:, 1:] = blocks.reshape(n - 1, n - 1, t, t).transpose(0, 2, 1, 3).reshape(varying, varying)
-    vector[1:] = np.einsum("sn,st->nt", right[:, 1:], terms).ravel()
+    blocks = products[:, free[:, None], free].reshape(len(terms), -1).T @ outer
+    matrix[c:, c:] = blocks.reshape(len(free), len(free), t, t).transpose(0, 2, 1, 3).reshape(varying, varying)
+    vector[c:] = np.einsum("sn,st->nt", right[:, free], terms).ravel()
     scale = 1 / np.sqrt(np.diag(matrix))
     found = scale * np.linalg.lstsq(matrix * np.outer(scale, scale), vector * scale, rcond=1e-10)[0]
     solution = np.zeros((n, t))
-    solution[0, 0], solution[1:] = found[0], found[1:].reshape(n - 1, t)
+    solution[same, 0], solution[free] = found[:c], found[c:].reshape(len(free), t)
     return solution
