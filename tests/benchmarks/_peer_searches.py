@@ -154,7 +154,7 @@ def write_pair(given: Given, path: Path) -> None:
 def peer(name: str, python: str, folder: Path) -> tuple[dict[str, np.ndarray], dict[str, float]] | str:
     """Planes by name and the cost of properimage or sfft; why there are none: `missing`, or its last words."""
     script = Path(__file__).with_name("_peer_methods.py")
-    command = [python, str(script), name, str(folder / "pair.npz"), str(folder / f"{name}.npz")]
+    command = [str(Path(python).absolute()), str(script), name, str(folder / "pair.npz"), str(folder / f"{name}.npz")]
     apart = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=apart, cwd=folder)
     if done.returncode == NOT_INSTALLED:

@@ -1,8 +1,9 @@
 """Our subtraction methods beside properimage, sfft (both from PyPI) and source-extractor on the same pixels.
 
 All get the middle of the new image and of our warped reference, sky-subtracted, with unusable pixels filled; all search
-at 5σ (SE: by source-extractor, of either sign). Run by hand: `python manage.py benchmark subtraction_peers` (or `python -m tests.benchmarks.subtraction_peers --help`). What is
-not installed is left out and named below the table; the PyPI peers may be in an environment of their own.
+at 5σ (SE: by source-extractor, of either sign). Run by hand: `python manage.py benchmark subtraction_peers` (or
+`python -m tests.benchmarks.subtraction_peers --help`). What is not installed is left out and named below the table; the
+PyPI peers may be in an environment of their own.
 """
 
 from __future__ import annotations
