@@ -23,8 +23,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "seechange_site.settings")
 os.environ["SEECHANGE_DATA"] = tempfile.mkdtemp(prefix="seechange-benchmark-")
 METHODS = ("zogy", "alard_lupton", "sfft")
 INSTALL = {
-    "sfft": "python -m pip install sfft",
-    "properimage": "python -m pip install 'setuptools<75' wheel; python -m pip install --no-build-isolation properimage",
+    "sfft": "pip install sfft",
+    "properimage": "pip install 'setuptools<75' wheel && pip install --no-build-isolation properimage",
     "source-extractor": "apt-get install source-extractor",
 }
 PROGRAM = "source-extractor"
@@ -75,7 +75,7 @@ def measure(side: int, seed: int, python: str | None, folder: Path) -> tuple[dic
     columns = {method: searches.ours(given, method) for method in METHODS}
     searches.write_pair(given, folder / "pair.npz")
     notes = [
-        f"{int(given.asked.sum())} changes asked for; the 5σ limit of the true PSFs and noise is {pair.limit():.2f} mag."
+        f"{int(given.asked.sum())} changes asked for; 5σ limit of the true PSFs and noise: {pair.limit():.2f} mag."
     ]
     for name in ("properimage", "sfft"):
         found = searches.peer(name, python, folder) if python else "missing"
