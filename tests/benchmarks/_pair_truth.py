@@ -66,9 +66,7 @@ def compare(pair: PairField, found: Found) -> dict[str, float]:
     """The numbers."""
     match, changes = matched(pair, found), pair.changes
     seen = match.which >= 0
-    expected, free = expected_snr(pair, found.difference)
-    apart = cKDTree(np.c_[changes["x"], changes["y"]]).query(np.c_[changes["x"], changes["y"]], k=2)[0][:, 1] > _ALONE
-    asked = free & apart
+    expected, asked = expected_snr(pair, found.difference)
     strong = asked & (expected > 10)
     plain = asked & (changes["kind"] == "hostless")
     false = ~match.of_change
@@ -81,26 +79,27 @@ def compare(pair: PairField, found: Found) -> dict[str, float]:
         "theoretical limit, mag": limit,
         "50 % completeness, mag fainter than the limit": half_light(changes["mag"][plain] - limit, seen[plain]),
         "changes of S/N > 10": int(strong.sum()),
-        "of these found, %": _percent(seen[strong]),
+        "of these found, %": percent(seen[strong]),
         "detections": len(found.peaks),
         "false, without unflagged cosmic rays": int((false & ~match.of_ray).sum()),
         "unflagged cosmic rays": int(match.of_ray.sum()),
         "false after cuts": int((false & kept).sum()),
-        "found ones lost to cuts, %": _percent(~kept[match.which[lost]]),
-        "found variables lost to cuts, %": _percent(~kept[match.which[lost & (changes["kind"] == "variable")]]),
+        "found ones lost to cuts, %": percent(~kept[match.which[lost]]),
+        "found variables lost to cuts, %": percent(~kept[match.which[lost & (changes["kind"] == "variable")]]),
         "false after score": int((false & real).sum()),
-        "kept of S/N > 7 lost to the score, %": _percent(~real[match.which[above]]),
+        "kept of S/N > 7 lost to the score, %": percent(~real[match.which[above]]),
         **_fluxes(pair, found, match, lost, expected),
         **planes(pair, found.difference),
     }
 
 
-def _percent(which: np.ndarray) -> float:
+def percent(which: np.ndarray) -> float:
+    """How many of them, per cent."""
     return 100 * float(np.mean(which)) if len(which) else float("nan")
 
 
 def expected_snr(pair: PairField, difference: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Total S/N that each change should have at its place, and whether its pixels may be searched."""
+    """Total S/N that each change should have at its place, and whether it stands alone on pixels that are searched."""
     changes, error = pair.changes, difference.alpha_error
     row, column = (np.clip(np.rint(changes[name]).astype(int), 0, size - 1) for name, size in zip("yx", error.shape))
     good = error[row, column] > 0
@@ -110,7 +109,9 @@ def expected_snr(pair: PairField, difference: Any) -> tuple[np.ndarray, np.ndarr
     snr *= np.divide(np.abs(whole), np.abs(photons), out=np.ones_like(whole), where=photons != 0)
     ny, nx = error.shape
     inside = (changes["x"] > 20) & (changes["x"] < nx - 21) & (changes["y"] > 20) & (changes["y"] < ny - 21)
-    return snr, inside & (difference.weight[row, column] > 0)
+    places = np.c_[changes["x"], changes["y"]]
+    alone = cKDTree(places).query(places, k=2)[0][:, 1] > _ALONE
+    return snr, inside & alone & (difference.weight[row, column] > 0)
 
 
 def _fluxes(
@@ -122,12 +123,9 @@ def _fluxes(
     unit = 10 ** (0.4 * (pair.new.camera.zero_point - known))
     flux, error = peaks["flux"] * unit, peaks["flux_err"] * unit
     pull = (flux - changes["flux"]) / error
-    of_star = np.isfinite(changes["star_mag"])
-    bright = (changes["mag"] < pair.limit() - 1.64) & ~of_star
     away = np.hypot(*(peaks[name] - changes[name] for name in "xy"))
     return {
-        "flux bias of transients 1.64 mag above the limit, %": 100
-        * float(np.median(flux[bright] / changes["flux"][bright]) - 1),
+        "flux bias of transients 1.64 mag above the limit, %": flux_bias(pair, changes, flux),
         "pull of fluxes: mean": float(np.mean(np.clip(pull, -5, 5))),
         "pull of fluxes: standard deviation": float(np.std(np.clip(pull, -5, 5))),
         "pull of fluxes: farther than 5": int((np.abs(pull) > 5).sum()),
@@ -143,29 +141,40 @@ def _fluxes(
     }
 
 
+def flux_bias(pair: PairField, changes: np.ndarray, flux: np.ndarray) -> float:
+    """Median error of the fluxes of bright transients, %; `flux` (n,) of these changes, electrons of the truth."""
+    bright = (changes["mag"] < pair.limit() - 1.64) & ~np.isfinite(changes["star_mag"])
+    return 100 * float(np.median(flux[bright] / changes["flux"][bright]) - 1)
+
+
 def planes(pair: PairField, difference: Any) -> dict[str, float]:
     """The score where truth is empty, and the difference next to bright stars in units of its noise."""
     usable = difference.weight > 0
-    limit = pair.limit()
-    changed = _at(pair.changes, usable.shape) | pair.hidden
-    changed = grow(changed, 5 * pair.new.camera.fwhm)
-    light = pair.new.expected - background(pair.new.frame)
-    empty = usable & ~changed & ~grow(light > 0.25 * pair.new.noise, 2)
+    empty, near, number = regions(pair, usable)
     score = difference.score[empty].astype(float)
-    truth = pair.new.truth
-    bright = truth[(truth["kind"] == "star") & (truth["mag"] < limit - 2.5 * np.log10(_BRIGHT_SNR / 5))]
-    near = grow(_at(bright, usable.shape), _BRIGHT_STAR) & usable & ~changed
     ratio = difference.data[near] * np.sqrt(difference.weight[near])
     plain = difference.score_plain[near]
     return {
         "empty sky: pixels": int(empty.sum()),
         "score on empty sky: mean": float(score.mean()),
         "score on empty sky: standard deviation": float(score.std()),
-        f"stars of S/N > {_BRIGHT_SNR:.0f}": len(bright),
+        f"stars of S/N > {_BRIGHT_SNR:.0f}": number,
         "difference within 6 px of them: σ over noise": float(ratio.std()),
         "the same, robust": float(mad_std(ratio)),
         "unsystematic score within 6 px of them: robust σ": float(mad_std(plain)),
     }
+
+
+def regions(pair: PairField, usable: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """Usable pixels (ny, nx) bool where truth is empty, those next to bright constant stars, and how many these are."""
+    changed = _at(pair.changes, usable.shape) | pair.hidden
+    changed = grow(changed, 5 * pair.new.camera.fwhm)
+    light = pair.new.expected - background(pair.new.frame)
+    empty = usable & ~changed & ~grow(light > 0.25 * pair.new.noise, 2)
+    truth = pair.new.truth
+    bright = truth[(truth["kind"] == "star") & (truth["mag"] < pair.limit() - 2.5 * np.log10(_BRIGHT_SNR / 5))]
+    near = grow(_at(bright, usable.shape), _BRIGHT_STAR) & usable & ~changed
+    return empty, near, len(bright)
 
 
 def _at(places: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -103,10 +103,10 @@ def search(given: dict[str, Any], method: str) -> tuple[Any, dict[str, float]]:
 
 
 class method_timed:
-    """CPU seconds that a subtraction method takes, as a list."""
+    """CPU seconds that a subtraction method takes, as a list; `taken` is what it was called with the last time."""
 
     def __init__(self, cls: type) -> None:
-        self.cls, self.seconds = cls, []
+        self.cls, self.seconds, self.taken = cls, [], ()
 
     def __enter__(self) -> list[float]:
         ours = self.ours = self.cls.__call__
@@ -115,6 +115,7 @@ class method_timed:
             start = time.process_time()
             found = ours(*args, **options)
             self.seconds.append(time.process_time() - start)
+            self.taken = args[1:]
             return found
 
         self.cls.__call__ = timed

@@ -24,7 +24,8 @@ frames and preprocessing leave of a raw CCD's faults; `manage.py benchmark calib
 point of simulated CCDs against the truth, `manage.py benchmark peers` beside source-extractor, psfex, scamp and swarp;
 `manage.py benchmark astrometry` solves hundreds of fields whose headers are off; `manage.py benchmark references` tells
 what warps and coadds cost, and how they compare with the truth; `manage.py benchmark subtraction` searches simulated
-pairs by every method and compares with what truly changed."""
+pairs by every method and compares with what truly changed, `manage.py benchmark subtraction_peers` beside properimage,
+sfft and source-extractor."""
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
