@@ -56,7 +56,7 @@ class Measuring(Step):
     """Measure each detection on the difference image and hold it against the cuts."""
 
     name = "measuring"
-    version = (1, 5, 0)
+    version = (1, 6, 0)
     parameters: MeasuringParameters
 
     def run(
