@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 LARGEST = 40  # peaks of a footprint: more are no sources but what a failed subtraction left
 _STAMP = 21  # px of the flux plane around a peak
-_STEPS, _STILL = 8, 2e-3  # of the fit; px
+_STEPS, _STILL = 6, 1e-2  # of the fit; px
 _FARTHEST = 0.4  # FWHM that a source may lie from its peak
 _RIDGE = 1e-6  # of the normal equations: two sources at one place have no solution
 
@@ -139,14 +139,13 @@ def _derivatives(coefficients: np.ndarray, places: np.ndarray) -> np.ndarray:
 
     Of splines (g, n or 1, m, m) at `places` (g, n, 2), px, x then y; 0 outside.
     """
-    size, (x, y) = coefficients.shape[-1], np.moveaxis(places, -1, 0)
-    columns, rows = (spline_support(along)[0] for along in (x, y))
-    beyond = [(index < 0) | (index >= size) for index in (rows, columns)]
-    outside = beyond[0][..., :, None] | beyond[1][..., None, :]
+    size, weights = coefficients.shape[-1], [spline_support(places, derivative=order) for order in (0, 1, 2)]
+    near = weights[0][0]
+    outside, near = (near < 0) | (near >= size), np.clip(near, 0, size - 1)
     blend, source = np.ogrid[: coefficients.shape[0], : coefficients.shape[1]]
-    near = np.clip(rows, 0, size - 1)[..., :, None], np.clip(columns, 0, size - 1)[..., None, :]
-    patch = np.where(outside, 0, coefficients[blend[..., None, None], source[..., None, None], *near])
-    across, up = ([spline_support(along, derivative=order)[1] for order in (0, 1, 2)] for along in (x, y))
-    strips = [np.einsum("gny,gnyx->gnx", weights, patch) for weights in up]
+    at = near[:, :, 1, :, None], near[:, :, 0, None, :]
+    patch = coefficients[blend[..., None, None], source[..., None, None], *at]
+    patch = np.where(outside[:, :, 1, :, None] | outside[:, :, 0, None, :], 0, patch)
+    strips = [np.einsum("gny,gnyx->gnx", values[:, :, 1], patch) for _, values in weights]
     pairs = ((0, 0), (1, 0), (0, 1), (2, 0), (1, 1), (0, 2))
-    return np.stack([np.einsum("gnx,gnx->gn", across[i], strips[j]) for i, j in pairs], axis=-1)
+    return np.stack([np.einsum("gnx,gnx->gn", weights[i][1][:, :, 0], strips[j]) for i, j in pairs], axis=-1)

@@ -56,7 +56,7 @@ def _round(
     light = points(pair.new.frame, x, y, flux * 10 ** (-0.4 * fainter))
     _, changed = step.run(**given | {"image": with_light(given["image"], light, rng)})
     point = {name: given[name] for name in ("world_coordinates", "zero_point")}
-    peaks = Detection().run(image=changed, **point).table
+    peaks = Detection(max_detections=10**6).run(image=changed, **point).table
     peaks = peaks[~peaks["is_negative"]]
     away, _ = cKDTree(np.c_[peaks["x"], peaks["y"]]).query(np.c_[x, y])
     return x, y, -2.5 * np.log10(flux), fainter, away < 0.75 * pair.new.camera.fwhm
@@ -90,7 +90,7 @@ def half_found(fainter: np.ndarray, found: np.ndarray) -> tuple[float, float]:
     best = minimize(loss, [1.0, np.log(_WIDTH)], method="Nelder-Mead").x
     step = np.array([0.01, 0.0])
     curvature = (loss(best + step) - 2 * loss(best) + loss(best - step)) / step[0] ** 2
-    return -2.5 * float(np.log10(best[0])), 2.5 / np.log(10) / float(np.sqrt(curvature) * best[0])
+    return float(-2.5 * np.log10(best[0])), float(2.5 / np.log(10) / np.sqrt(curvature) / best[0])
 
 
 def limit_rows(pair: PairField, given: dict[str, Any], method: str, rounds: int = 1) -> dict[str, float]:
