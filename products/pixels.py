@@ -16,11 +16,14 @@ from products.pixel_flags import PixelFlag
 
 BLOCK = 64  # pixels a side of a block of values
 TILE = 512  # pixels a side of a tile of the picture
-PLANES = {"data": "electrons", "score": "S/N"}  # planes of which values and tiles are shown, and their units
+PLANES = {"data": "electrons", "score": "S/N", "limit": "AB mag"}  # of which values and tiles are shown; their units
 
 
 def read_part(image: Image, plane: str, y: slice, x: slice) -> np.ndarray:
     """Part of a plane, without the rest: the tiles of the file that it lies in are read."""
+    if plane == "limit":
+        x, y = (np.arange(part.start, part.stop) for part in (x, y))
+        return image.limit_at(x[None], y[:, None])
     extension = getattr(type(image), plane).extension
     with astropy_fits.open(image.path(), memmap=False) as file:
         hdu = file[extension]
@@ -56,9 +59,9 @@ def names_of(bits: int) -> list[str]:
     return [bit.name.lower().replace("_", " ") for bit in PixelFlag if bit & bits]
 
 
-def _rounded(values: np.ndarray) -> list[list[float]]:
-    """Five significant digits: more than the noise leaves."""
-    return [[float(f"{value:.5g}") for value in row] for row in values.tolist()]
+def _rounded(values: np.ndarray) -> list[list[float | None]]:
+    """Five significant digits: more than the noise leaves; None for what is no number."""
+    return [[float(f"{value:.5g}") if np.isfinite(value) else None for value in row] for row in values.tolist()]
 
 
 def tile_png(image: Image, plane: str, stretch: str, column: int, row: int) -> bytes:
@@ -80,7 +83,7 @@ def _grey_of_preview(image: Image, plane: str, stretch: str) -> tuple[float, flo
     path = rendering.preview_path(image, f"{plane}_{stretch}_grey.json")
     if not path.exists():
         factor = rendering.bin_factor(image)
-        found = rendering.limits(image, plane, rendering.binned(getattr(image, plane), factor), factor, stretch)
+        found = rendering.limits(image, plane, rendering.thumbnail(image, plane, factor), factor, stretch)
         with storage.whole_file(path) as partial:
             partial.write_text(json.dumps(found))
     black, white, scale = json.loads(path.read_text())

@@ -16,13 +16,13 @@ from astropy.wcs import WCS
 from django.conf import settings
 from PIL import Image as Picture
 
-from products import storage
+from products import depth, storage
 from products.models import Background, Cutouts, Image, Measurement
 from products.models.calibrations import AB_MICROJANSKY
 from products.pixel_flags import DESCRIPTIONS, PixelFlag
 
 STAMP_PLANES = {"new": "NEW", "reference": "REF", "difference": "DIFF"}
-PREVIEW_PLANES = ("data", "weight", "score", "coverage")
+PREVIEW_PLANES = ("data", "weight", "score", "limit", "coverage")
 STRETCHES = ("asinh", "linear", "log")
 LARGEST_SIDE = 2048  # pixels of a preview
 WARPED_KINDS = (Image.Kind.WARPED, Image.Kind.DIFFERENCE)
@@ -183,7 +183,7 @@ def preview(image: Image, plane: str, stretch: str = "asinh") -> Path:
     path = preview_path(image, f"{plane}_{stretch}.png")
     if not path.exists():
         factor = bin_factor(image)
-        values = binned(getattr(image, plane), factor)
+        values = thumbnail(image, plane, factor)
         pixels = grey(values, *limits(image, plane, values, factor, stretch))
         if image.kind in WARPED_KINDS:
             pixels = hatched(pixels, binned(beyond_warped(image.flags), factor) > 0.5)
@@ -192,10 +192,22 @@ def preview(image: Image, plane: str, stretch: str = "asinh") -> Path:
     return path
 
 
+def thumbnail(image: Image, plane: str, factor: int) -> np.ndarray:
+    """A plane with one value for factor × factor pixels: their mean, or the limit in their middle."""
+    if plane != "limit":
+        return binned(getattr(image, plane), factor)
+    x, y = depth.grid(image, factor)
+    return image.limit_at(x[:, : image.width // factor], y[: image.height // factor])
+
+
 def limits(image: Image, plane: str, values: np.ndarray, factor: int, stretch: str) -> tuple[float, float, str]:
     """Which values of a plane, of which `factor` pixels a side were averaged, are black and white, and the scale."""
     if plane == "score":
         return -SCORE_RANGE / factor, SCORE_RANGE / factor, "linear"
+    if plane == "limit":
+        seen = values[np.isfinite(values)]
+        shallow, deep = np.percentile(seen, (1, 99)) if seen.size else (0.0, 0.0)
+        return float(shallow) - 0.05, float(deep) + 0.05, "linear"  # what is unusable is black
     if plane == "coverage":
         return 0.0, float(values.max()) or 1.0, "linear"
     if plane == "weight":

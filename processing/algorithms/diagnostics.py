@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from processing.algorithms.candidate_tests import hits, motion, significance_around
-from processing.algorithms.peaks import ScorePlanes
+from processing.algorithms.peaks import ScorePlanes, psf_flux
 from processing.algorithms.stamps import (
     cut_stamps,
     odd_size,
@@ -25,6 +25,7 @@ TRAIL_ELONGATION, TRAIL_SNR, TRAIL_WIDTHS = 1.5, 8.0, (0.7, 1.5)  # from where o
 NOT_ALWAYS = (
     "bright_distance", "trail_length", "trail_angle", "trail_flux", "trail_flux_err", "trail_chi2", "consistency",
 )  # fmt: skip
+COPIED = ("snr", "is_negative", "footprint_area", "n_blended")  # as in the peaks
 LARGEST = 99.0  # what a ratio is cut at, and the elongation of a profile without positive moments
 
 DIAGNOSTICS = np.dtype(
@@ -66,6 +67,8 @@ DIAGNOSTICS = np.dtype(
         ("trail_flux_err", "f4"),
         ("trail_chi2", "f4"),  # reduced, of the fit of a trail
         ("consistency", "f4"),  # |flux − forced N−R flux| in σ; NaN where not measured
+        ("footprint_area", "i4"),  # px above the threshold of footprints that are connected with it
+        ("n_blended", "i4"),  # detections in that footprint, 1 for one that is alone
     ]
 )
 
@@ -89,7 +92,7 @@ def measure_diagnostics(
         found[name] = np.nan
     if not len(peaks):
         return found
-    for name in ("snr", "is_negative"):
+    for name in COPIED:
         found[name] = peaks[name]
     found["fwhm"] = fwhm
     sign = np.where(peaks["is_negative"], -1.0, 1.0)
@@ -107,8 +110,9 @@ def measure_diagnostics(
     found["bad_pixel_count"] = middle.sum(axis=(1, 2))
     found["in_halo"] = planes.halo[peaks["y_peak"], peaks["x_peak"]]
     if forced is not None:
+        flux, _ = psf_flux(planes.alpha, peaks["x"], peaks["y"])  # with the light of neighbours, as the forced flux
         # A tenth of the flux covers what a wrong PSF does to forced photometry of bright sources.
-        found["consistency"] = np.abs(peaks["flux"] - forced[0]) / np.hypot(forced[1], 0.1 * np.abs(peaks["flux"]))
+        found["consistency"] = np.abs(flux - forced[0]) / np.hypot(forced[1], 0.1 * np.abs(flux))
     return found
 
 
@@ -183,10 +187,8 @@ def fit_psf(planes: ScorePlanes, peaks: np.ndarray, fwhm: float) -> PsfFit:
         residual = data - flux[:, None, None] * profile
         if step == 5:
             break
-        slope_x = (
-            weights_y @ coefficients @ spline_weights(grid - shift[:, :1], size, derivative=True).transpose(0, 2, 1)
-        )
-        slope_y = spline_weights(grid - shift[:, 1:], size, derivative=True) @ columns
+        slope_x = weights_y @ coefficients @ spline_weights(grid - shift[:, :1], size, derivative=1).transpose(0, 2, 1)
+        slope_y = spline_weights(grid - shift[:, 1:], size, derivative=1) @ columns
         parts = np.stack([profile, -flux[:, None, None] * slope_x, -flux[:, None, None] * slope_y], axis=1)
         normal = np.einsum("niyx,njyx,nyx->nij", parts, parts, near, optimize=True)
         side = np.einsum("niyx,nyx,nyx->ni", parts, residual, near, optimize=True)

@@ -7,22 +7,33 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
+from processing.algorithms.blends import separate
+from processing.algorithms.footprints import find_footprints
 from processing.algorithms.stamps import cut_stamps, sample_stamps
 from processing.algorithms.subtraction.tiles import Tiles
 from processing.parameters import Parameters, param
 
 PEAKS = np.dtype(
     [
-        ("x", "f8"),  # px from 0, sub-pixel maximum of |score|
+        ("x", "f8"),  # px from 0, sub-pixel maximum of |score|; of a blend that of the common fit
         ("y", "f8"),
         ("x_peak", "i4"),  # the pixel of the maximum
         ("y_peak", "i4"),
-        ("snr", "f4"),  # |score| at the sub-pixel maximum, positive
-        ("flux", "f8"),  # PSF flux there, electrons of the new image, negative for fading
+        ("snr", "f4"),  # |score| at the sub-pixel maximum, positive; of a blend without the light of the others
+        ("flux", "f8"),  # PSF flux there, electrons of the new image, negative for fading; of a blend fitted together
         ("flux_err", "f8"),  # its photometric error, electrons
         ("is_negative", "?"),
+        ("footprint", "i4"),  # number, from 1, of its connected pixels above `PeakParameters.footprint`
+        ("footprint_area", "i4"),  # px
+        ("footprint_x0", "i4"),  # px from 0 that it spans, ends excluded
+        ("footprint_x1", "i4"),
+        ("footprint_y0", "i4"),
+        ("footprint_y1", "i4"),
+        ("n_blended", "i4"),  # detections that share it, 1 for one that is alone
+        ("is_blended", "?"),
     ]
 )
+FLOOR = 0.75  # of the threshold: the least that the pixel of a peak has which reaches it between the pixels
 FLUX_STAMP = 21  # px; the mirrored border of a quintic spline has faded to 2e-4 of itself 10 px further in
 
 
@@ -53,6 +64,12 @@ class PeakParameters(Parameters):
     merge_fwhm: float = param(
         1.0, ge=0, unit="FWHM", help="Weaker peaks of one sign this close to a stronger one are dropped."
     )
+    footprint: float = param(
+        3.0,
+        gt=0,
+        unit="sigma",
+        help="|score| down to which pixels belong to the footprint of a peak; of one sign, without masked ones.",
+    )
     edge: int = param(1, ge=1, unit="px", help="Peaks within this many pixels of the edge of the image are not taken.")
     negative: bool = param(True, help="Whether sources that faded are candidates too.")
 
@@ -61,11 +78,11 @@ def find_peaks(planes: ScorePlanes, fwhm: float, parameters: PeakParameters) -> 
     """Find the maxima of |score| over 3×3 pixels that reach the threshold; strongest first, dtype PEAKS.
 
     They are looked for in the unmasked score and kept where the peak pixel is valid: in a masked score the
-    shoulder of a masked star would be a maximum of its own. The same holds for pixels that are unsupported. `fwhm`
-    in pixels.
+    shoulder of a masked star would be a maximum of its own. The same holds for pixels that are unsupported. Peaks of
+    one footprint are measured together, and those that are only the light of others are none. `fwhm` in pixels.
     """
     height = np.abs(planes.score)
-    y, x = maxima(height, 0.75 * parameters.threshold, parameters.edge)
+    y, x = maxima(height, FLOOR * parameters.threshold, parameters.edge)
     negative = planes.score[y, x] < 0
     keep = ~planes.mask[y, x] & (parameters.negative | ~negative)
     if planes.unsupported is not None:
@@ -82,7 +99,22 @@ def find_peaks(planes: ScorePlanes, fwhm: float, parameters: PeakParameters) -> 
     peaks = peaks[np.lexsort((peaks["x"], peaks["y"], -peaks["snr"]))]
     peaks = _merge(peaks, parameters.merge_fwhm * fwhm)
     peaks["flux"], peaks["flux_err"] = flux_at(planes, peaks["x"], peaks["y"])
-    return peaks
+    above = height > min(parameters.footprint, FLOOR * parameters.threshold)
+    above &= ~planes.mask
+    _add_footprints(peaks, planes.score, above)
+    peaks = separate(planes, peaks, fwhm, parameters.threshold)
+    peaks["n_blended"] = np.bincount(peaks["footprint"])[peaks["footprint"]]
+    peaks["is_blended"] = peaks["n_blended"] > 1
+    return peaks[np.lexsort((peaks["x"], peaks["y"], -peaks["snr"]))]
+
+
+def _add_footprints(peaks: np.ndarray, score: np.ndarray, above: np.ndarray) -> None:
+    """Number, area and extent of the connected pixels `above` (ny, nx) bool that each peak lies in."""
+    found = find_footprints(score, above, peaks["x_peak"], peaks["y_peak"])
+    peaks["footprint"] = found.number
+    peaks["footprint_area"] = found.area[found.number - 1]
+    for place, name in enumerate(("footprint_x0", "footprint_x1", "footprint_y0", "footprint_y1")):
+        peaks[name] = found.box[found.number - 1, place]
 
 
 def noise_peaks(planes: ScorePlanes, parameters: PeakParameters) -> float:

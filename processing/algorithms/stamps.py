@@ -58,22 +58,29 @@ def spline_coefficients(stamps: np.ndarray, order: int = 5) -> np.ndarray:
     return ndimage.spline_filter1d(along_y, order, axis=2, mode="mirror")
 
 
-def spline_weights(points: np.ndarray, size: int, *, order: int = 5, derivative: bool = False) -> np.ndarray:
-    """Weight of each of `size` coefficients at `points` (...,): shape (..., size).
+def spline_weights(points: np.ndarray, size: int, *, order: int = 5, derivative: int = 0) -> np.ndarray:
+    """Weight of each of `size` coefficients at `points` (...,): shape (..., size), for a value or a `derivative`.
 
     B-splines as sums of truncated powers (Unser 1999, IEEE Signal Processing Magazine 16, 22). Quintic ones
     because half-way between pixels a cubic one loses 1.3 % of the peak of a flux plane at FWHM 2.2 px.
     """
-    points = np.asarray(points, float)[..., None]
-    near = np.floor(points).astype(int) - order // 2 + np.arange(order + 1)  # all others are 0
-    values = _b_spline_slope(points - near, order) if derivative else _b_spline(points - near, order)
-    weights = np.zeros((*points.shape[:-1], size + 1))  # the last one takes what lies outside
+    near, values = spline_support(points, order=order, derivative=derivative)
+    weights = np.zeros((*near.shape[:-1], size + 1))  # the last one takes what lies outside
     np.put_along_axis(weights, np.where((near >= 0) & (near < size), near, size), values, axis=-1)
     return weights[..., :size]
 
 
-def _b_spline(u: np.ndarray, order: int) -> np.ndarray:
-    """The centred cardinal B-spline of this order."""
+def spline_support(points: np.ndarray, *, order: int = 5, derivative: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Those coefficients that have a weight at `points` (...,), and these weights: (..., order + 1) each."""
+    points = np.asarray(points, float)[..., None]
+    near = np.floor(points).astype(int) - order // 2 + np.arange(order + 1)  # all others are 0
+    return near, _b_spline(points - near, order, derivative)
+
+
+def _b_spline(u: np.ndarray, order: int, derivative: int = 0) -> np.ndarray:
+    """The centred cardinal B-spline of this order, or a derivative: β'(u; n) = β(u + ½; n − 1) − β(u − ½; n − 1)."""
+    if derivative:
+        return _b_spline(u + 0.5, order - 1, derivative - 1) - _b_spline(u - 0.5, order - 1, derivative - 1)
     half = (order + 1) / 2
     reach = half - np.abs(u)
     total = np.zeros_like(reach)
@@ -82,11 +89,6 @@ def _b_spline(u: np.ndarray, order: int) -> np.ndarray:
             (-1) ** k * comb(order + 1, k) * reduce(np.multiply, [np.maximum(reach - k, 0)] * order)
         )  # much faster than a power
     return total / factorial(order)
-
-
-def _b_spline_slope(u: np.ndarray, order: int) -> np.ndarray:
-    """β'(u; n) = β(u + ½; n − 1) − β(u − ½; n − 1)."""
-    return _b_spline(u + 0.5, order - 1) - _b_spline(u - 0.5, order - 1)
 
 
 def sample_stamps(stamps: np.ndarray, dx: np.ndarray, dy: np.ndarray) -> np.ndarray:

@@ -9,7 +9,8 @@ from processing.errors import BadPixels, TooManyDetections
 from processing.parameters import Parameters, param
 from processing.step import Step
 from processing.steps.planes import score_planes
-from products.models import Detections, DifferenceImage, WorldCoordinates
+from products import depth
+from products.models import Detections, DifferenceImage, WorldCoordinates, ZeroPoint
 
 PSF_FLUX = -1  # instead of an aperture
 
@@ -22,13 +23,13 @@ class DetectionParameters(Parameters):
 
 
 class Detection(Step):
-    """Find the peaks of the detection statistic, of either sign."""
+    """Find the peaks of the detection statistic, of either sign, and tell how faint they may be."""
 
     name = "detection"
-    version = (1, 2, 0)
+    version = (1, 3, 0)
     parameters: DetectionParameters
 
-    def run(self, image: DifferenceImage, world_coordinates: WorldCoordinates) -> Detections:
+    def run(self, image: DifferenceImage, world_coordinates: WorldCoordinates, zero_point: ZeroPoint) -> Detections:
         p, std = self.parameters, image.score_std or 1.0
         if std > p.max_score_std:
             raise BadPixels(fraction=1.0, what=f"the difference image: its score scatters by {std:.1f} on empty sky")
@@ -38,6 +39,7 @@ class Detection(Step):
         peaks, noise = find_peaks(planes, fwhm, p.peaks), noise_peaks(planes, p.peaks)
         if len(peaks) > p.max_detections:
             raise TooManyDetections(found=len(peaks), most=p.max_detections, noise=noise)
+        limits = depth.summary(image, zero_point, p.peaks.threshold)
         table = np.zeros(len(peaks), [*peaks.dtype.descr, ("ra", "f8"), ("dec", "f8")])
         for name in peaks.dtype.names:
             table[name] = peaks[name]
@@ -49,7 +51,7 @@ class Detection(Step):
             n_sources=len(table),
             best_aperture=PSF_FLUX,
             threshold=p.peaks.threshold,
-            quality={"expected_of_noise": round(noise, 2)},
+            quality={"expected_of_noise": round(noise, 2), "blended": int(table["is_blended"].sum()), **limits},
         )
 
     def warnings(self) -> list[str]:

@@ -74,7 +74,17 @@ class Losses:
                 return self._beside(index, reason, stronger)
         if reached < self.threshold:
             return _loss(FakeLoss.NOISE, reached, self.threshold)
+        if (around := same & self._in_footprint(index)).any():
+            return self._beside(index, FakeLoss.BLENDED, around)
         return _loss(FakeLoss.UNEXPLAINED, reached, self.threshold)
+
+    def _in_footprint(self, index: int) -> np.ndarray:
+        """Of which peaks (n,) the extent of the footprint holds a fake."""
+        inside = np.ones(len(self.peaks), bool)
+        for axis in "xy":
+            pixel = int(nearest_pixel(self.fakes[axis][index]))
+            inside &= (self.peaks[f"footprint_{axis}0"] <= pixel) & (pixel < self.peaks[f"footprint_{axis}1"])
+        return inside
 
     def _taken(self, index: int, same: np.ndarray) -> dict[str, Any]:
         """A peak is there, which is another fake's, or which was not saved."""

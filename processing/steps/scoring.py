@@ -54,8 +54,12 @@ def candidates_of(measurement_set: MeasurementSet, cutouts: Cutouts) -> Candidat
 
 
 def _table(rows: list[dict]) -> np.ndarray:
-    """Stored diagnostics as the structured array that they came from; null, or what was not measured then, is NaN."""
+    """Stored diagnostics as the structured array that they came from.
+
+    Null, or what was not measured then, is NaN, and 0 of what is counted.
+    """
     table = np.zeros(len(rows), DIAGNOSTICS)
     for name in DIAGNOSTICS.names:
-        table[name] = [np.nan if row.get(name) is None else row[name] for row in rows]
+        unknown = np.nan if table.dtype[name].kind == "f" else 0
+        table[name] = [unknown if row.get(name) is None else row[name] for row in rows]
     return table

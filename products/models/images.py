@@ -8,7 +8,7 @@ import numpy as np
 from astropy.io import fits as astropy_fits
 from django.db import models
 
-from products import fits
+from products import depth, fits
 from products.models.badness import IMAGE
 from products.models.base import FileProduct, OfKind, WithQuality
 from products.models.files import Plane
@@ -313,6 +313,15 @@ class DifferenceImage(OnGridOfNew):
     def score_plain(self) -> np.ndarray:
         """The score without the noise of registration and flux ratio, (ny, nx) float32; 0 where unusable."""
         return self.alpha * fits.inverse(self.alpha_error)
+
+    def limit_at(self, x: np.ndarray | float, y: np.ndarray | float) -> np.ndarray:
+        """AB magnitude of a new point source at pixels (x, y) of which one in two is found at 5σ; NaN where none is."""
+        return depth.limiting_magnitude(self, x, y)
+
+    @property
+    def limit(self) -> np.ndarray:
+        """The same as a map, float32: of the middle of every 8×8 pixels."""
+        return self.limit_at(*depth.grid(self)).astype(np.float32)
 
     class Meta:
         proxy = True

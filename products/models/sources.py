@@ -30,6 +30,11 @@ SOURCE_UNITS = {
     "b": "pix",
     "ra": "deg",
     "dec": "deg",
+    "footprint_area": "pix2",
+    "footprint_x0": "pix",
+    "footprint_x1": "pix",
+    "footprint_y0": "pix",
+    "footprint_y1": "pix",
 }
 
 

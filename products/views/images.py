@@ -45,6 +45,7 @@ def planes_of(found: trace.Tree) -> list[Plane]:
     if found.difference:
         planes.append(Plane("difference", "Difference", found.difference, "data"))
         planes.append(Plane("score", "Score", found.difference, "score"))
+        planes.append(Plane("limit", "5σ limit", found.difference, "limit"))
     return planes
 
 

@@ -3,7 +3,7 @@ import { $ } from "./frame.js";
 
 const grid = JSON.parse($("#sky-grid")?.textContent ?? "null"), BLOCK = 64;
 const minus = t => t.replace("-", "−");
-const number = v => v === 0 ? "0" : minus(Math.abs(v) >= 1e5 || Math.abs(v) < 1e-3 ? v.toExponential(3) : v.toPrecision(5).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, ""));
+const number = v => v === null ? "–" : v === 0 ? "0" : minus(Math.abs(v) >= 1e5 || Math.abs(v) < 1e-3 ? v.toExponential(3) : v.toPrecision(5).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, ""));
 const blocks = new Map(); // address of a block → what is in it; null while it comes
 
 // α, δ between the points of the grid that the server sent, bilinear

@@ -116,6 +116,6 @@ def test_spline_weights_sum_to_one_and_pass_through_the_pixels(order):
 def test_spline_slopes_are_derivatives():
     points = np.linspace(5, 10, 37)
     step = 1e-5
-    slopes = spline_weights(points, 21, derivative=True)
+    slopes = spline_weights(points, 21, derivative=1)
     numeric = (spline_weights(points + step, 21) - spline_weights(points - step, 21)) / (2 * step)
     np.testing.assert_allclose(slopes, numeric, atol=1e-7)

@@ -48,6 +48,7 @@ class Setup:
     gap: bool = False  # whether a part of the reference is less deep, with a chip gap before it
     transients: int = 1200
     cosmic_rays: int = 400
+    gradient: tuple[float, float] = (0.02, -0.03)  # of the sky of the new image, along x and y
 
 
 SETUPS = {
@@ -57,6 +58,9 @@ SETUPS = {
     "crowded": Setup(changed={"stars": 141_000.0}),
     "ls4": Setup(camera="ls4", reference_fwhm=1.8),
     "gap": Setup(gap=True),
+    "uneven": Setup(
+        changed={"shape": (1024, 1024)}, gap=True, transients=0, cosmic_rays=0, frames=4, gradient=(0.5, -0.2)
+    ),
 }
 
 
@@ -93,7 +97,7 @@ def pair_field(name: str, seed: int) -> PairField:
     rng = np.random.default_rng([seed, 41])
     camera = replace(CAMERAS[setup.camera], **setup.changed)
     sky = sky_of(camera, seed)
-    frame = frame_of(camera, rng)
+    frame = replace(frame_of(camera, rng), gradient=setup.gradient)
     expected, truth = render(sky, frame, MJD)
     changes = _changes(truth, camera, setup.transients, rng)
     gone = changes["flux"] < 0

@@ -18,7 +18,6 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "seechange_site.settings")
-os.environ["SEECHANGE_DATA"] = tempfile.mkdtemp(prefix="seechange-benchmark-")
 
 
 def main() -> None:
@@ -30,6 +29,7 @@ def main() -> None:
     options = parser.parse_args()
     import django
 
+    os.environ["SEECHANGE_DATA"] = tempfile.mkdtemp(prefix="seechange-benchmark-")
     django.setup()
     found = {}
     for camera in options.camera or ["decam", "ls4"]:

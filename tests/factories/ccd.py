@@ -95,7 +95,10 @@ def _measured(
     detection = provenance("detection", difference.provenance, tag=tag, threshold=5.0)
     table = np.zeros(len(scene.transients), [("x", "f8"), ("y", "f8"), ("flux", "f4"), ("snr", "f4")])
     table["x"], table["y"], table["flux"] = scene.transients.T
-    found = saved(Detections(image=difference, table=table, n_sources=len(table), threshold=5.0, provenance=detection))
+    quality = {"expected_of_noise": 0.1, "blended": 0, "difference_limit": 21.87}
+    found = Detections(image=difference, table=table, n_sources=len(table), threshold=5.0, quality=quality)
+    found.provenance = detection
+    saved(found)
     cutting = provenance("cutting", detection, tag=tag, size=21)
     cutouts = saved(Cutouts(sources=found, n_cutouts=len(table), size=21, provenance=cutting, **stamps(scene, 21)))
     measuring = provenance("measuring", cutting, tag=tag, bad_thresholds=CUT_THRESHOLDS)

@@ -111,10 +111,11 @@ def test_a_frame_for_calibration_is_not_called_unprocessed(text) -> None:
 
 def test_a_ccd_shows_planes_marks_cuts_products_and_badness(site: Archive, text) -> None:
     page = text(f"/exposures/{site.name}/N1/")
-    for plane in ("New", "Reference", "Difference", "Score"):
+    for plane in ("New", "Reference", "Difference", "Score", "5σ limit"):
         assert f"{plane}</a>" in page
     assert page.count('class="l-kept"') == 4 and page.count('class="l-cut"') == 2
     assert "27.310 ± 0.012" in page and "22.40" in page and "zogy" in page
+    assert "limit 5σ of the difference</dt><dd>21.87" in page
     assert reverse("fits", args=[site.ccd.difference.pk]) in page
     assert "None, of its own or inherited." in page
     for row in (site.ccd.image, site.ccd.difference, site.ccd.measurement_set):

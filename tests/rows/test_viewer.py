@@ -37,6 +37,20 @@ def marks(client: Client, image, kind: str, **query: str) -> list[list]:
     return answer.json()["marks"]
 
 
+def test_the_limit_of_a_place_is_told_and_nothing_where_it_is_masked(site: Archive, client: Client) -> None:
+    difference = site.ccd.difference
+    difference.free()
+    found = values(client, difference, 30, 12, "limit")
+    assert found["unit"] == "AB mag"
+    assert found["values"][12 - found["y"]][30 - found["x"]] == pytest.approx(
+        float(difference.limit_at(30, 12)), abs=1e-3
+    )
+    column = [line[50 - found["x"]] for line in found["values"]]
+    assert None in column  # the bad column
+    assert client.get(f"/images/{difference.pk}/limit.png").status_code == 200
+    assert client.get(f"/images/{site.ccd.image.pk}/limit.png").status_code == 404
+
+
 @pytest.mark.parametrize(("x", "y"), [(0, 0), (70, 20), (SHAPE[1] - 1, SHAPE[0] - 1)])
 def test_the_value_under_the_pointer_is_that_of_the_file(x: int, y: int, site: Archive, client: Client) -> None:
     image = site.ccd.image

@@ -220,8 +220,9 @@ class CCD:
         """From a difference to alerts."""
         run, new = self.calls.run, {name: given[name] for name in ("image", "background")}
         detections = run(
-            detection or Detection(), image=given["difference"], world_coordinates=given["world_coordinates"]
-        )
+            detection or Detection(), image=given["difference"],
+            **{name: given[name] for name in ("world_coordinates", "zero_point")},
+        )  # fmt: skip
         both = {"difference": given["difference"], "warped": given["warped"]}
         cutouts = run(Cutting(), sources=detections, **both, **new)
         measurement_set = run(

@@ -31,7 +31,8 @@ def alerted(given, warped, difference) -> int:
     """How many detections would be alerts: kept by the cuts and called real."""
     both = {"difference": difference, "warped": warped, "image": given["image"], "background": given["background"]}
     new = {name: given[name] for name in ("world_coordinates", "zero_point", "psf")}
-    sources = Detection().run(image=difference, world_coordinates=new["world_coordinates"])
+    point = {name: given[name] for name in ("world_coordinates", "zero_point")}
+    sources = Detection().run(image=difference, **point)
     cutouts = Cutting().run(sources=sources, **both)
     measured = Measuring().run(cutouts=cutouts, sources=sources, **both, **new)
     scores = Scoring().run(measurement_set=measured, cutouts=cutouts)

@@ -59,6 +59,10 @@ def nearest_change(row, truth) -> float:
     return float(np.min(np.hypot(varied["x"] - row.x, varied["y"] - row.y), initial=99))
 
 
+def of_detection(found) -> dict:
+    return {"image": found["difference"], **{name: found[name] for name in ("world_coordinates", "zero_point")}}
+
+
 def test_detections_have_positions_on_the_sky(found):
     table, wcs = found["detections"].table, found["world_coordinates"].wcs
     ra, dec = wcs.all_pix2world(table["x"], table["y"], 0)
@@ -74,7 +78,7 @@ def test_detections_have_positions_on_the_sky(found):
 
 def test_a_higher_threshold_keeps_the_strongest(found):
     all_of_them = found["detections"].table
-    given = {"image": found["difference"], "world_coordinates": found["world_coordinates"]}
+    given = of_detection(found)
     fewer = Detection(peaks={"threshold": 15.0}).run(**given).table
     np.testing.assert_array_equal(fewer["snr"], all_of_them["snr"][all_of_them["snr"] >= 15])
 
@@ -83,17 +87,18 @@ def test_a_difference_whose_score_scatters_is_warned_of_or_refused(found):
     image = copy.copy(found["difference"])
     image.score_std = 1.3
     step = Detection()
-    step.run(image=image, world_coordinates=found["world_coordinates"])
+    given = of_detection(found)
+    step.run(**given | {"image": image})
     assert "1.30" in step.warnings()[0]
     image.score_std = 9.0
     with pytest.raises(BadPixels, match=r"9\.0"):
-        step.run(image=image, world_coordinates=found["world_coordinates"])
-    step.run(image=found["difference"], world_coordinates=found["world_coordinates"])
+        step.run(**given | {"image": image})
+    step.run(**given)
     assert step.warnings() == []
 
 
 def test_a_difference_that_shows_nearly_everything_is_refused_with_figures(found):
-    given = {"image": found["difference"], "world_coordinates": found["world_coordinates"]}
+    given = of_detection(found)
     number = len(found["detections"].table)
     with pytest.raises(TooManyDetections, match=rf"{number} detections, {number - 1} at most") as raised:
         Detection(max_detections=number - 1).run(**given)
@@ -102,7 +107,7 @@ def test_a_difference_that_shows_nearly_everything_is_refused_with_figures(found
 
 
 def test_few_peaks_of_noise_are_expected_beside_what_is_found(found):
-    given = {"image": found["difference"], "world_coordinates": found["world_coordinates"]}
+    given = of_detection(found)
     searches = [Detection(peaks={"threshold": threshold}).run(**given) for threshold in (3.0, 3.5, 5.0)]
     low, high, usual = (search.quality["expected_of_noise"] for search in searches)
     assert 0 < usual < high / 100

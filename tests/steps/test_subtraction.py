@@ -147,15 +147,15 @@ def test_peaks_that_the_second_of_two_methods_does_not_see_are_no_detections(ccd
     psf = PSF(fwhm_pixels=ccd.made_of.psf.fwhm_pixels, planes=broad.planes, model_header=broad.header())
     inputs = {**ccd.new, "reference": ccd.reference, "made_of": replace(ccd.made_of, psf=psf)}
     alone, both = (Subtraction(method=name, fallbacks=[]).run(**inputs)[1] for name in ("zogy", "consensus"))
-    world_coordinates = ccd.new["world_coordinates"]
-    found = [Detection().run(image=image, world_coordinates=world_coordinates) for image in (alone, both)]
+    point = {name: ccd.new[name] for name in ("world_coordinates", "zero_point")}
+    found = [Detection().run(image=image, **point) for image in (alone, both)]
     assert np.array_equal(alone.score, both.score)
     unsupported = (both.flags & int(PixelFlag.UNSUPPORTED)) != 0
     assert not (alone.flags & int(PixelFlag.UNSUPPORTED)).any()
     dropped = np.array([unsupported[row["y_peak"], row["x_peak"]] for row in found[0].table])
     assert dropped.sum() >= 5
     assert not any(unsupported[row["y_peak"], row["x_peak"]] for row in found[1].table)
-    assert set(found[0].table["x"][~dropped]) <= set(found[1].table["x"])
+    assert set(found[0].table["x_peak"][~dropped]) <= set(found[1].table["x_peak"])
     assert both.quality["unsupported_peaks"] >= 5
 
 
