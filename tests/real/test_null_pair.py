@@ -97,7 +97,7 @@ def test_little_more_is_found_than_noise_makes(frames, method, order):
     step = Subtraction(method=method, fallbacks=())
     warped, difference = step.run(**new, reference=Reference(zero_point=made_of.zero_point), made_of=made_of)
     assert difference.score_std == pytest.approx(1, abs=0.03) and abs(difference.score_mean) < 0.03
-    sources = Detection().run(image=difference, world_coordinates=new["world_coordinates"])
+    sources = Detection().run(image=difference, **{name: new[name] for name in ("world_coordinates", "zero_point")})
     expected = sources.quality["expected_of_noise"]
     assert 0.3 < expected < 0.6
     given = {name: new[name] for name in ("image", "background")}
