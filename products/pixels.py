@@ -21,9 +21,9 @@ PLANES = {"data": "electrons", "score": "S/N"}  # planes of which values and til
 
 def read_part(image: Image, plane: str, y: slice, x: slice) -> np.ndarray:
     """Part of a plane, without the rest: the tiles of the file that it lies in are read."""
-    extension = getattr(type(image), plane).extension
+    name = getattr(type(image), plane).extension
     with astropy_fits.open(image.path(), memmap=False) as file:
-        hdu = file[extension]
+        hdu = fits.extension(file, name)
         part = np.array(hdu.section[y, x])
         return fits.inverse(part) if hdu.header.get(fits.INVERTED) else part
 
