@@ -127,6 +127,7 @@ def explained(loss: Mapping[str, Any]) -> str:
         FakeLoss.MASKED: f"{loss.get('what', '')} {_away(value)}",
         FakeLoss.REFERENCE: f"{loss.get('what', '')} {_away(value)}",
         FakeLoss.EDGE: _away(value),
+        FakeLoss.OCCUPIED: f"{loss.get('what', '')}, {expected}",
         FakeLoss.MERGED: loss.get("what", ""),
         FakeLoss.BLENDED: loss.get("what", ""),
         FakeLoss.UNSAVED: f"peak of S/N {_short(value)}",
