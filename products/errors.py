@@ -28,6 +28,19 @@ class DamagedFile(ArchiveError):
     message = "{path} is damaged: its checksum is {found}, {expected} was recorded; `manage.py fsck` says what to do"
 
 
+class OldFile(ArchiveError):
+    """A file that was written before a product had all the planes that it has now."""
+
+    message = (
+        "{path} has no plane {plane}: an earlier version wrote it; process the exposure again, or make this product "
+        "again"
+    )
+
+
+class OldFakes(ArchiveError):
+    message = "these fakes are of an earlier version, which kept no reasons; inject them again (manage.py inject_fakes)"
+
+
 class DiskFull(ArchiveError):
     message = (
         "no room on the disk for {path} ({written_mb:.0f} MB were written, {free_mb:.0f} MB free); "

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
+from products.errors import OldFile
+
 TILE_ROWS = 64  # half the time of tiles of one row
 NO_DITHER = -1  # of the FITS convention for tiled compression
 INVERTED = "INVERTED"
@@ -147,10 +149,18 @@ def write(path: Path, header: fits.Header, hdus: list[fits.hdu.base.ExtensionHDU
     found.writeto(path, output_verify="fix")
 
 
+def extension(file: fits.HDUList, name: str) -> fits.hdu.base.ExtensionHDU:
+    """The extension `name` of an open file; OldFile where it has none."""
+    try:
+        return file[name]
+    except KeyError:
+        raise OldFile(path=Path(file.filename()).name, plane=name) from None
+
+
 def read_plane(path: Path, name: str) -> np.ndarray:
-    """The extension `name` in native byte order: an array, or a structured array for a table."""
+    """The extension `name` in native byte order: an array, or a structured array for a table. OldFile without it."""
     with fits.open(path, memmap=False) as file:
-        hdu = file[name]
+        hdu = extension(file, name)
         data = np.asarray(hdu.data)
         if isinstance(hdu, fits.BinTableHDU) and not isinstance(hdu, fits.CompImageHDU):
             return native_table(hdu)
@@ -164,12 +174,13 @@ def read_plane(path: Path, name: str) -> np.ndarray:
 def read_part(path: Path, names: Sequence[str], rows: slice, columns: slice) -> dict[str, np.ndarray]:
     """A part of several image extensions, by name; of compressed ones only the tiles that it touches are expanded.
 
-    It is what `read_plane` has there. Slices lie within the image and have steps of 1.
+    It is what `read_plane` has there. Slices lie within the image and have steps of 1. OldFile without one of them.
     """
     with fits.open(path, memmap=False) as file:
-        at_nodes_only = {name for name in names if file[name].header.get(SPACING)}
-        found = {name: np.asarray(file[name].section[rows, columns]) for name in names if name not in at_nodes_only}
-        inverted = {name for name in names if file[name].header.get(INVERTED)}
+        hdus = {name: extension(file, name) for name in names}
+        at_nodes_only = {name for name, hdu in hdus.items() if hdu.header.get(SPACING)}
+        found = {name: np.asarray(hdus[name].section[rows, columns]) for name in names if name not in at_nodes_only}
+        inverted = {name for name, hdu in hdus.items() if hdu.header.get(INVERTED)}
     parts = {name: inverse(part) if name in inverted else part for name, part in found.items()}
     parts |= {name: read_plane(path, name)[rows, columns] for name in at_nodes_only}
     return {name: np.ascontiguousarray(part, part.dtype.newbyteorder("=")) for name, part in parts.items()}

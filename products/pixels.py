@@ -24,9 +24,9 @@ def read_part(image: Image, plane: str, y: slice, x: slice) -> np.ndarray:
     if plane == "limit":
         x, y = (np.arange(part.start, part.stop) for part in (x, y))
         return image.limit_at(x[None], y[:, None])
-    extension = getattr(type(image), plane).extension
+    name = getattr(type(image), plane).extension
     with astropy_fits.open(image.path(), memmap=False) as file:
-        hdu = file[extension]
+        hdu = fits.extension(file, name)
         part = np.array(hdu.section[y, x])
         return fits.inverse(part) if hdu.header.get(fits.INVERTED) else part
 

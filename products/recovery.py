@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from products.errors import ArchiveError
+from products.errors import OldFakes
 from products.models import DifferenceImage, FakeAnalysis, FakeKind, FakeLoss, Image, WarpedImage
 
 
@@ -81,10 +81,10 @@ def difference_of(analysis: FakeAnalysis) -> DifferenceImage:
 
 
 def fakes_of(analysis: FakeAnalysis) -> list[Fake]:
-    """Every fake of an image. Raises ArchiveError for one that was analysed before reasons were kept."""
+    """Every fake of an image. Raises OldFakes for one that was analysed before reasons were kept."""
     injected, found = analysis.fake_set.table, analysis.table
     if "response" not in found.dtype.names or "kind" not in injected.dtype.names:
-        raise ArchiveError("its fakes are of an earlier version, which kept no reasons; inject them again")
+        raise OldFakes()
     expected = injected["flux"] * found["response"]
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio, pull = found["flux"] / expected, (found["flux"] - expected) / found["flux_error"]
@@ -127,6 +127,7 @@ def explained(loss: Mapping[str, Any]) -> str:
         FakeLoss.MASKED: f"{loss.get('what', '')} {_away(value)}",
         FakeLoss.REFERENCE: f"{loss.get('what', '')} {_away(value)}",
         FakeLoss.EDGE: _away(value),
+        FakeLoss.OCCUPIED: f"{loss.get('what', '')}, {expected}",
         FakeLoss.MERGED: loss.get("what", ""),
         FakeLoss.BLENDED: loss.get("what", ""),
         FakeLoss.UNSAVED: f"peak of S/N {_short(value)}",

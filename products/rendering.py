@@ -16,7 +16,7 @@ from astropy.wcs import WCS
 from django.conf import settings
 from PIL import Image as Picture
 
-from products import depth, storage
+from products import depth, fits, storage
 from products.models import Background, Cutouts, Image, Measurement
 from products.models.calibrations import AB_MICROJANSKY
 from products.pixel_flags import DESCRIPTIONS, PixelFlag
@@ -105,7 +105,7 @@ def place_png(image: Image, x: float, y: float, size: int = 51) -> bytes:
     left, low = round(x) - size // 2, round(y) - size // 2
     inside_y, inside_x = slice(max(low, 0), max(low + size, 0)), slice(max(left, 0), max(left + size, 0))
     with astropy_fits.open(image.path(), memmap=False) as file:  # tiles around the place are read, not the whole image
-        part = np.array(file[type(image).data.extension].section[inside_y, inside_x], np.float32)
+        part = np.array(fits.extension(file, type(image).data.extension).section[inside_y, inside_x], np.float32)
     values = np.full((size, size), np.nan, np.float32)
     values[inside_y.start - low :, inside_x.start - left :][: part.shape[0], : part.shape[1]] = part
     return values_png(values, image)
@@ -147,9 +147,9 @@ def _beyond(cutouts: Cutouts, index: int, shape: tuple[int, ...]) -> np.ndarray:
     return (x < 0) | (y < 0) | (x >= image.width) | (y >= image.height)
 
 
-def _one_stamp(cutouts: Cutouts, extension: str, index: int) -> np.ndarray:
+def _one_stamp(cutouts: Cutouts, name: str, index: int) -> np.ndarray:
     with astropy_fits.open(cutouts.path(), memmap=False) as file:  # a section is read alone, without the rest
-        return np.array(file[extension].section[index])
+        return np.array(fits.extension(file, name).section[index])
 
 
 def _png(pixels: np.ndarray) -> bytes:

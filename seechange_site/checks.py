@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,16 @@ def queue(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
         text = f"Q_CLUSTER: timeout ({timeout} s) must be smaller than retry ({retry} s)"
         return [Error(text, hint="Otherwise a long task runs twice at once.", id="seechange.E004")]
     return []
+
+
+@register()
+def names(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
+    """E006: names of objects can stand in addresses and columns."""
+    prefix = settings.SEECHANGE_OBJECT_PREFIX
+    if re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,14}", prefix):
+        return []
+    hint = "A letter, then letters, digits, _ and -, 15 characters at most."
+    return [Error(f"SEECHANGE_OBJECT_PREFIX: '{prefix}' cannot begin a name", hint=hint, id="seechange.E006")]
 
 
 @register()

@@ -188,6 +188,13 @@ def test_a_folder_that_is_still_to_be_made_is_fine(settings, tmp_path):
     assert not (tmp_path / "not").exists()
 
 
+@pytest.mark.parametrize("prefix", ["", "1x", "a/b", "A b", "x" * 16])
+def test_a_prefix_that_cannot_begin_a_name_is_found(settings, prefix):
+    assert site.names() == []
+    settings.SEECHANGE_OBJECT_PREFIX = prefix
+    assert ids(site.names()) == ["seechange.E006"]
+
+
 @pytest.mark.parametrize("inside", ["files", "files/archive", "."])
 def test_an_archive_around_or_inside_the_local_files_is_found(settings, tmp_path, inside):
     settings.SEECHANGE_ARCHIVE = str(tmp_path / inside)

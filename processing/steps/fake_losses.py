@@ -33,6 +33,8 @@ class Losses:
         self.match, self.merge, self.blend = reach
         self.peaks, self.threshold = run.detections.table, float(run.detections.threshold)
         self.away = distances(fakes, self.peaks["x"], self.peaks["y"])
+        self.before = run.before.table
+        self.before_away = distances(fakes, self.before["x"], self.before["y"])
 
     def of(self, index: int, row: Measurement | None, score: float | None) -> dict[str, Any]:
         """The reason of a fake that did not come through, with the figures that decided."""
@@ -57,6 +59,8 @@ class Losses:
     def _undetected(self, index: int) -> dict[str, Any]:
         """Why no measurement is this fake."""
         expected = float(self.expected[index])
+        if (self.before_away[index] <= self.match).any():
+            return self._occupied(index)
         same = self.peaks["is_negative"] == (self.fakes["flux"][index] < 0)
         if (self.away[index][same] <= self.match).any():
             return self._taken(index, same)
@@ -99,10 +103,14 @@ class Losses:
     def _beside(self, index: int, reason: FakeLoss, stronger: np.ndarray) -> dict[str, Any]:
         rows = np.flatnonzero(stronger)
         peak = rows[np.argmin(self.away[index][rows])]
-        x, y, away = self.peaks["x"][peak], self.peaks["y"][peak], self.away[index][peak]
-        sign = "fading " if self.peaks["is_negative"][peak] else ""
-        what = f"{sign}peak of S/N {self.peaks['snr'][peak]:.1f} at {x + 1:.1f}, {y + 1:.1f}, {away:.1f} px away"
+        what = _said(self.peaks[peak], self.away[index][peak])
         return _loss(reason, self.peaks["snr"][peak], self.expected[index], what=what)
+
+    def _occupied(self, index: int) -> dict[str, Any]:
+        """What was detected at the place without the fake: the two add up, or take each other away."""
+        peak = int(np.argmin(self.before_away[index]))
+        what = _said(self.before[peak], self.before_away[index][peak])
+        return _loss(FakeLoss.OCCUPIED, self.before["snr"][peak], self.expected[index], what=what)
 
     def _masked(self, index: int) -> dict[str, Any]:
         """Which flags, the nearest ones, keep detection from the place of a fake."""
@@ -127,6 +135,12 @@ class Losses:
         i, j = int(nearest_pixel(fake["y"])), int(nearest_pixel(fake["x"]))
         near = score[max(i - _AROUND, 0) : i + _AROUND + 1, max(j - _AROUND, 0) : j + _AROUND + 1]
         return float((near * (-1 if fake["flux"] < 0 else 1)).max())
+
+
+def _said(peak: np.void, away: float) -> str:
+    """A peak in words."""
+    sign = "fading " if peak["is_negative"] else ""
+    return f"{sign}peak of S/N {peak['snr']:.1f} at {peak['x'] + 1:.1f}, {peak['y'] + 1:.1f}, {away:.1f} px away"
 
 
 def _loss(

@@ -81,7 +81,7 @@ class FakeAnalyzing(Step):
     """Match the measurements of the injected image with the fakes, and say of those that are lost what lost them."""
 
     name = "fakeanalysis"
-    version = (1, 1, 0)
+    version = (1, 2, 0)
     parameters: FakeAnalyzingParameters
 
     def run(self, fake_set: FakeSet, score_set: DeepScoreSet, found: FakeRun) -> FakeAnalysis:

@@ -129,9 +129,9 @@ class AccuracySerializer(serializers.Serializer):
     kind = serializers.CharField()
     n = serializers.IntegerField()
     ratio = serializers.FloatField(help_text="Median of measured over injected flux.")
-    ratio_error = serializers.FloatField()
+    ratio_error = serializers.FloatField(allow_null=True, help_text="Null of fewer than three.")
     pull = serializers.FloatField(help_text="Median pull.")
-    pull_sigma = serializers.FloatField(help_text="Robust scatter of the pull.")
+    pull_sigma = serializers.FloatField(allow_null=True, help_text="Robust scatter of the pull.")
     offset = serializers.FloatField(allow_null=True, help_text="Median distance, pixels.")
 
 

@@ -20,6 +20,7 @@ class FakeKind(models.TextChoices):
 class FakeLoss(models.TextChoices):
     """Why a fake was not found."""
 
+    OCCUPIED = "occupied", "something was there without it"
     FAINT = "faint", "too faint"
     NOISE = "noise", "lost in the noise"
     MASKED = "masked", "on unusable pixels"

@@ -106,6 +106,10 @@ class ForcedRequest(Identified, SkyPosition):
     state = models.CharField(
         max_length=10, choices=State.choices, default=State.WAITING, db_index=True, help_text="How far it is."
     )
+    pending_as = models.CharField(
+        max_length=250, null=True, blank=True, unique=True, editable=False,
+        help_text="What is asked for, until it is finished: nobody can ask for the same beside it.",
+    )  # fmt: skip
     n_images = models.PositiveIntegerField(default=0, help_text="Images that cover the position.")
     n_measured = models.PositiveIntegerField(default=0, help_text="Images in which it is measured now.")
     n_new = models.PositiveIntegerField(default=0, help_text="Those of them that were measured for this request.")

@@ -54,9 +54,9 @@ class Accuracy:
     kind: str
     n: int
     ratio: float  # median of measured over injected flux
-    ratio_error: float
+    ratio_error: float | None  # of fewer than three nobody can tell
     pull: float  # median of (measured − injected) / error
-    pull_sigma: float  # robust scatter of it; 1 when errors are right
+    pull_sigma: float | None  # robust scatter of it; 1 when errors are right
     offset: float | None  # px, median distance
 
     @property
@@ -73,7 +73,7 @@ class Together:
     kept: Efficiency
     passed: Efficiency
     accuracy: list[Accuracy]
-    limit: float | None  # median of the images, AB mag; 0 where magnitudes count from the limit
+    limit: float | None  # median of the images, AB mag
     images: int
     without: int  # images whose analysis is of an earlier version, which kept nothing to count
 
@@ -106,7 +106,7 @@ def together(rows: Iterable[FakeAnalysis], *, kind: str = "", from_limit: bool =
                     columns[name] += found[name]
         if limit is not None:
             limits.append(limit)
-    middle = 0.0 if from_limit else float(np.median(limits)) if limits else None
+    middle = float(np.median(limits)) if limits else None
     stage, mags, names = np.array(columns["stage"], int), np.array(columns["mag"], float), np.array(kinds, str)
     counted = names == kind if kind else names != FakeKind.STREAK
     found = [efficiency(mags[counted], stage[counted] >= least) for least in STAGES.values()]
@@ -127,15 +127,16 @@ def accuracies(columns: dict[str, list[Any]], kinds: np.ndarray) -> list[Accurac
             away = away[np.isfinite(away)]
             found.append(
                 Accuracy(
-                    kind, n, float(np.median(ratio[rows])), float(1.2533 * scatter / np.sqrt(n)),
+                    kind, n, float(np.median(ratio[rows])), scatter and float(1.2533 * scatter / np.sqrt(n)),
                     float(np.median(pull[rows])), _scatter(pull[rows]), float(np.median(away)) if len(away) else None,
                 )
             )  # fmt: skip
     return found
 
 
-def _scatter(values: np.ndarray) -> float:
-    return float(1.4826 * np.median(np.abs(values - np.median(values))))
+def _scatter(values: np.ndarray) -> float | None:
+    """Robust standard deviation; None of fewer than three values."""
+    return float(1.4826 * np.median(np.abs(values - np.median(values)))) if len(values) > 2 else None
 
 
 def of_exposure(exposure: Exposure, tag: ChosenTag) -> Together | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from uuid import UUID
 
 from django.db.models import Exists, OuterRef, QuerySet
 
@@ -29,6 +31,17 @@ def with_known(rows: Iterable[Measurement], tag: ChosenTag) -> None:
     found = {match.measurement_id: match for match in matches}  # of several tables of one tag the newest
     for row in rows:
         row.known_object = found.get(row.pk)
+
+
+def with_tracklets(rows: Iterable[Measurement], tag: ChosenTag) -> None:
+    """Give each measurement the tracklets that link it as `in_tracklets`; one query."""
+    rows = list(rows)
+    links = Tracklet.measurements.through.objects.filter(measurement__in=[row.pk for row in rows])
+    found: dict[UUID, list[Tracklet]] = defaultdict(list)
+    for link in tag.narrow(links, "tracklet__tracklet_set__provenance").select_related("tracklet").order_by("pk"):
+        found[link.measurement_id].append(link.tracklet)
+    for row in rows:
+        row.in_tracklets = found[row.pk]
 
 
 def tracklets(tag: ChosenTag) -> QuerySet[Tracklet]:

@@ -9,7 +9,7 @@ import numpy as np
 from astropy.io import fits as astropy_fits
 
 from products.errors import ArchiveError
-from products.models import PSF, Background, Detections, DifferenceImage, Report
+from products.models import PSF, Background, Detections, DifferenceImage, KnownObjectSet, Report
 from products.models.measurements import Measurement
 from products.selectors.tags import ChosenTag
 from products.selectors.tracing import Covering, Place, told_nothing
@@ -148,7 +148,7 @@ def _of_difference(
     there = "" if row is not None else f"Nothing within {place.radius:g}″. "
     found = {"referencing": ("", []), "detection": (f"{there}{total}", detected)}
     if row is not None:
-        found |= _of_measurement(one, row, place)
+        found |= _of_measurement(one, row, place) | {"knownobjects": (_known(row, tag), [])}
     return found
 
 
@@ -166,3 +166,13 @@ def _of_measurement(one: Covering, row: Measurement, place: Place) -> dict[str, 
         "scoring": ("" if score else "no score", score),
         "alerting": ("" if one.alerts else told_nothing(one), []),
     }
+
+
+def _known(row: Measurement, tag: ChosenTag) -> str:
+    """What was looked for where a measurement is of no known body; the page names one that it is of."""
+    looked = tag.narrow(KnownObjectSet.objects.filter(measurement_set=row.measurement_set_id)).order_by("pk").last()
+    if looked is None or row.known_object:
+        return ""
+    if not looked.is_searched:
+        return "nobody looked for known moving objects"
+    return f"{looked.n_predicted} known moving objects predicted in the image, none of them here"

@@ -15,6 +15,7 @@ from products import sky
 from products.models import Alert, DifferenceImage, Exposure, Image, Measurement, Report, ScienceImage, ZeroPoint
 from products.selectors.candidates import difference_of, measured, with_score, with_source
 from products.selectors.exposures import images_covering, latest_reports
+from products.selectors.moving import with_known, with_tracklets
 from products.selectors.tags import ChosenTag
 
 AREAS = (3.0, 15.0, 60.0, 180.0)  # degrees, in which the nearest image is looked for
@@ -127,6 +128,9 @@ def trace_at(place: Place, tag: ChosenTag) -> Trace:
     _calibrated(found, tag)
     of_difference = {one.difference.pk: one for one in found.values() if one.difference}
     _measured(of_difference, place, tag)
+    rows = [row for one in found.values() for row in one.measurements]
+    with_known(rows, tag)
+    with_tracklets(rows, tag)
     reports = latest_reports({one.exposure.pk for one in found.values()}, tag)
     for one in found.values():
         one.report = reports.get(one.exposure.pk, {}).get(one.image.section)

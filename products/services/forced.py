@@ -30,18 +30,16 @@ def keep(rows: Sequence[ForcedFlux], provenance: Provenance) -> int:
 
 
 def request(**asked: Any) -> tuple[ForcedRequest, bool]:
-    """The request with these fields, `ra` and `dec` among them, and whether it is new: a pending one is shared."""
+    """The request with these fields, `ra` and `dec` among them, and whether it is new: a pending one is shared.
+
+    Of those who ask for the same at once one makes it, and the others get it.
+    """
     row = ForcedRequest(**asked)
     row.set_position(row.ra, row.dec)
-    same = {name: getattr(row, name) for name in ("hpx", "object", "tag", "start", "end")}
-    pending = ForcedRequest.objects.filter(
-        state__in=(ForcedRequest.State.WAITING, ForcedRequest.State.RUNNING), created_at__gt=timezone.now() - PATIENCE
-    )
-    none = {f"{name}__isnull": True for name, value in same.items() if value is None}
-    if found := pending.filter(**none, **{name: value for name, value in same.items() if value is not None}).first():
-        return found, False
-    row.save(force_insert=True)
-    return row, True
+    same = " ".join(str(getattr(row, name)) for name in ("hpx", "object_id", "start", "end", "tag"))
+    late = ForcedRequest.objects.filter(pending_as=same, created_at__lte=timezone.now() - PATIENCE)
+    late.update(pending_as=None)
+    return ForcedRequest.objects.get_or_create(pending_as=same, defaults={**asked, **row.position()})
 
 
 def begin(row: ForcedRequest) -> None:
@@ -53,7 +51,7 @@ def begin(row: ForcedRequest) -> None:
 def finish(row: ForcedRequest, *, error: str = "", **found: Any) -> None:
     """It is done, with counts and failures; or it failed with an error."""
     row.state = ForcedRequest.State.FAILED if error else ForcedRequest.State.DONE
-    row.finished_at, row.error = timezone.now(), error
+    row.finished_at, row.error, row.pending_as = timezone.now(), error, None
     for name, value in found.items():
         setattr(row, name, value)
-    row.save(update_fields=["state", "finished_at", "error", *found])
+    row.save(update_fields=["state", "finished_at", "error", "pending_as", *found])

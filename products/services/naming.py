@@ -1,12 +1,12 @@
-"""Names of objects: prefix, year, letters."""
+"""Names of objects: the prefix of the site, two digits of the year, letters."""
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db.models import F
 
 from products.models import ObjectName
 
-PREFIX = "SC"
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 SHORTEST = 4  # letters: a year's first 456,976 names have this length
 
@@ -16,7 +16,8 @@ def new_names(year: int, count: int) -> list[str]:
     ObjectName.objects.get_or_create(year=year)
     ObjectName.objects.filter(year=year).update(used=F("used") + count)
     used = ObjectName.objects.get(year=year).used
-    return [f"{PREFIX}{year % 100:02d}{letters(number)}" for number in range(used - count, used)]
+    prefix = settings.SEECHANGE_OBJECT_PREFIX
+    return [f"{prefix}{year % 100:02d}{letters(number)}" for number in range(used - count, used)]
 
 
 def letters(number: int) -> str:

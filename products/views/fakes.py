@@ -83,7 +83,7 @@ def table_of(request: HttpRequest, rows: QuerySet[FakeAnalysis], by: str, **opti
 def plot_of(sums: selector.Together, *, from_limit: bool = False) -> Any:
     """The efficiency after detection, cuts and score."""
     sets = [(name, sums.stage(name)) for name in selector.STAGES]
-    return efficiency_plot(sets, limit=sums.limit, from_limit=from_limit)
+    return efficiency_plot(sets, limit=0.0 if from_limit else sums.limit, from_limit=from_limit)
 
 
 @require_safe

@@ -155,6 +155,16 @@ def test_no_page_scrolls_sideways_or_complains(page: Page, site: Archive) -> Non
     page.until(lambda: page.one(".bar nav a[href='/candidates/']").is_displayed())
 
 
+@pytest.mark.parametrize("width", [1400, 390])
+def test_the_stamps_of_a_lost_fake_are_of_one_size(page: Page, site: Archive, width: int) -> None:
+    page.log_in("ada")
+    page.wide(width)
+    page.open("/fakes/lost/")
+    stamps = [stamp.rect for stamp in page.all(".news .trio .stamp")[:3]]
+    assert len({round(stamp["width"]) for stamp in stamps}) == 1 and stamps[0]["width"] > 40
+    assert len({round(stamp["y"]) for stamp in stamps}) == 1
+
+
 def test_a_long_tag_and_a_name_leave_room_for_logging_out(page: Page, site: Archive) -> None:
     clone("current", "release of the first year")
     page.log_in("henrietta")

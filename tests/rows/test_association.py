@@ -185,6 +185,12 @@ def test_letters_count_and_grow(number, name):
     assert letters(number) == name
 
 
+def test_names_begin_with_the_prefix_of_the_site_and_are_not_given_twice(settings):
+    assert new_names(2026, 2) == ["SC26aaaa", "SC26aaab"]
+    settings.SEECHANGE_OBJECT_PREFIX = "LS4-"
+    assert new_names(2026, 2) == ["LS4-26aaac", "LS4-26aaad"]
+
+
 # Beside other processes ------------------------------------------------------------------------------------
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("name", ["anywhere", "ra_0", "north_pole"])

@@ -115,6 +115,20 @@ def test_streaks_are_counted_by_themselves(analysis):
     assert every.kept.n == 40 and (streaks.kept.n, streaks.detected.found, streaks.kept.found) == (3, 3, 0)
 
 
+def test_of_one_fake_no_scatter_is_told(analysis, client):
+    found = analysis.outcomes["hostless"]
+    analysis.outcomes["streak"] = {name: values[:1] for name, values in found.items()} | {
+        "expected": [50.0],
+        "stage": [3],
+    }
+    analysis.save()
+    (one,) = [one for one in together([analysis]).accuracy if one.kind == "streak"]
+    assert (one.n, one.ratio_error, one.pull_sigma) == (1, None, None) and one.ratio == pytest.approx(1)
+    row = client.get("/fakes/").content.decode().split("<td>streak")[1].split("</tr>")[0]
+    *_, scatter, _ = row.split('<td class="n">')
+    assert "±" not in row and "–" in scatter
+
+
 def test_a_limit_that_the_fakes_hardly_tell_is_none():
     """Of 25 fakes with a wide fall the most likely curve crosses 90 % at 19.2, with an error above half a magnitude."""
     rng = np.random.default_rng(5)
@@ -158,7 +172,7 @@ def test_many_images_count_together_by_magnitude_or_from_their_limits(site):
     sums = together(analyses())
     assert sums.images == 2 and sums.kept.n == 80 and sums.limit == pytest.approx(22.4)
     shifted = together(analyses(), from_limit=True)
-    assert shifted.kept.n == 80 and shifted.limit == 0
+    assert shifted.kept.n == 80 and shifted.limit == pytest.approx(22.4)
     assert shifted.kept.bins[0].magnitude == pytest.approx(sums.kept.bins[0].magnitude - 22.4, abs=0.3)
 
 
@@ -175,7 +189,7 @@ def test_the_list_narrows_plot_and_table_together(site, client):
     page = client.get("/fakes/").content.decode()
     assert "80 points in 2 images" in page and "from its image" not in page
     page = client.get(f"/fakes/?exposure={site.name}").content.decode()
-    assert "40 points in 1 images" in page and page.count("<tr data-href") == 1
+    assert "40 points in 1 image:" in page and page.count("<tr data-href") == 1
     page = client.get("/fakes/?kind=variable").content.decode()
     assert "20 fakes in 2 images" in page
     assert "No image with fakes matches" in client.get("/fakes/?filter=z").content.decode()
@@ -186,6 +200,9 @@ def test_the_list_by_exposure_and_by_night_leads_on(site, client):
     factories.fakes(site.again)
     page = client.get("/fakes/?by=exposure").content.decode()
     assert "Efficiency by exposure" in page and f"exposure={site.name}" in page and "90 % kept to" in page
+    from_limit = client.get("/fakes/?by=night&x=limit").content.decode()
+    assert 'class="n">22.40<' in from_limit and "mag from the limit</span>" in from_limit
+    assert "mag from the limit</span>" not in client.get("/fakes/?by=night&x=mag").content.decode()
     page = client.get("/fakes/?by=night").content.decode()
     (start, end), *_ = re.findall(r"by=exposure&amp;start=([\d.]+)&amp;end=([\d.]+)", page)
     assert float(end) == float(start) + 1

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import numpy as np
 import pytest
 from astropy.table import Table
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from django_q.models import OrmQ
 
 from processing import tasks
@@ -24,7 +27,9 @@ from products.services.badness import set_badness
 from seechange_site.models import ApiToken
 from tests import factories
 from tests.rows.archive import Archive
+from tests.rows.asking_at_once import TIMES
 from tests.rows.people import bearer, client_of, person
+from tests.rows.sharing import run_beside
 
 pytestmark = pytest.mark.django_db
 API = "/api/v1/forced-photometry/"
@@ -75,6 +80,24 @@ def test_a_pending_request_is_shared_and_a_finished_one_is_not(thing):
     assert ask(thing, "current", start=61368.0) != row
     answer(row)
     assert ask(thing, "current") != row
+
+
+def test_a_request_that_nobody_answers_does_not_stand_for_another_one(thing):
+    row = ask(thing, "current")
+    ForcedRequest.objects.update(created_at=timezone.now() - timedelta(minutes=59))
+    assert ask(thing, "current") == row
+    ForcedRequest.objects.update(created_at=timezone.now() - timedelta(minutes=61))
+    later = ask(thing, "current")
+    assert later != row and ask(thing, "current") == later
+    assert answer(ForcedRequest.objects.get(pk=row.pk)).state == State.DONE, "it may still be answered"
+    assert ask(thing, "current") == later
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_eight_that_ask_for_the_same_at_once_one_makes_the_request(thing, tmp_path):
+    found = run_beside("tests.rows.asking_at_once", [thing.name, "current", 8], tmp_path)
+    assert found["got"] == [found["got"][0]] * 8 and len(set(found["got"][0])) == TIMES
+    assert (found["requests"], found["tasks"]) == (TIMES, TIMES)
 
 
 def test_what_could_not_be_read_stands_in_the_request(site, thing):

@@ -184,7 +184,7 @@ def test_the_command_shows_a_table_and_the_task_does_the_same(ccd, tmp_path):
     call_command("link_moving", "--night=2026-11-22", "--tag=current", f"--json={tmp_path / 'found.json'}", stdout=out)
     said = out.getvalue()
     assert "5 detections, 1 tracklets; by chance one expects" in said
-    assert "40.0" in said and "45°" in said
+    assert "40.0" in said and "45°" in said and "…" not in said.splitlines()[-2]
     (one,) = json.loads((tmp_path / "found.json").read_text())["tracklets"]
     assert one["n_detections"] == 5 and one["id"] == str(Tracklet.objects.get().pk)
     assert tasks.link_moving(NIGHT, "current") == 1 and TrackletSet.objects.count() == 1
@@ -199,6 +199,13 @@ def test_the_command_shows_a_table_and_the_task_does_the_same(ccd, tmp_path):
 def test_the_command_says_what_is_wrong(ccd, options, told):
     with pytest.raises(CommandError, match=told):
         call_command("link_moving", *(f"--{name}={value}" for name, value in options.items()))
+
+
+def test_of_a_night_without_detections_it_is_asked_whether_it_is_the_right_one(ccd):
+    out = io.StringIO()
+    call_command("link_moving", "--night=2026-11-28", "--tag=current", stdout=out)
+    assert "0 detections, 0 tracklets\n" in out.getvalue() and "chance" not in out.getvalue()
+    assert "under the tag 'current' can be linked in the night from noon UT of 2026-11-28 on" in out.getvalue()
 
 
 def test_the_number_of_queries_does_not_grow_with_the_detections(ccd, django_assert_max_num_queries):

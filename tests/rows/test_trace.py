@@ -7,7 +7,17 @@ import pytest
 from django.test import Client
 
 from products import sky
-from products.models import Alert, Badness, DifferenceImage, Measurement, Report, ScienceImage
+from products.models import (
+    Alert,
+    Badness,
+    DifferenceImage,
+    KnownObject,
+    KnownObjectSet,
+    Measurement,
+    Report,
+    ScienceImage,
+    Tracklet,
+)
 from products.selectors.tags import of_name
 from products.selectors.trace_steps import peak, pixel, steps
 from products.selectors.tracing import Place, nearest_to, trace_at, verdict
@@ -108,6 +118,36 @@ def test_a_ccd_that_stopped_says_in_which_step_and_why(page) -> None:
     assert found.coverings[0].outcome == ("stopped", "stopped in photocal")
     text = page(f"/trace/?position={image.ra}+{image.dec}")
     assert "no image of it was subtracted" in text and "4 stars found, 10 needed" in text
+
+
+def test_what_moves_is_named_with_a_link_to_its_orbit_and_to_its_tracklet(site: Archive, page) -> None:
+    row, other = site.again.measurements[0], site.again.measurements[1]
+    Tracklet.objects.all().delete()
+    KnownObject.objects.all().delete()
+    match, tracklet = factories.known_object(site.again, name="(4) Vesta"), factories.tracklet([row])
+    text = page(f"/trace/?position={row.ra}+{row.dec}")
+    name = f'<a href="/provenance/product/known_object_set/{match.known_object_set_id}/">(4) Vesta</a>'
+    assert f"Known moving object {name}, 0.3 ± 0.4″ from where its orbit predicts it, V 19.2, 31.5″/h" in text
+    assert f'<a href="/moving/{tracklet.pk}/">tracklet of 1 detections, 31.4″/h</a>' in text
+    assert text.count("(4) Vesta</span>") == 1, "in the table, beside the image that saw it"
+    away = page(f"/trace/?position={other.ra}+{other.dec}")
+    assert "Vesta" not in away and "It moves" not in away
+    assert "Vesta" not in page(f"/trace/?position={row.ra}+{row.dec}&tag=trial")
+
+
+def test_whether_anybody_looked_for_known_bodies_is_said(site: Archive) -> None:
+    def said() -> str:
+        one = trace_at(at(row), of_name("current")).chosen(f"{site.again.exposure.name}/N1")
+        return next(step.text for step in steps(one, at(row), of_name("current")) if step.step == "knownobjects")
+
+    Report.objects.filter(pk=site.again.report.pk).update(plan=["measuring", "scoring", "knownobjects"])
+    KnownObjectSet.objects.all().delete()
+    row = site.again.measurements[1]
+    assert said() == ""
+    match = factories.known_object(site.again)
+    assert said() == "3 known moving objects predicted in the image, none of them here"
+    KnownObjectSet.objects.filter(pk=match.known_object_set_id).update(source="none")
+    assert said() == "nobody looked for known moving objects"
 
 
 def test_time_narrows_the_trace(site: Archive, page) -> None:

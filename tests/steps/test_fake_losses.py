@@ -26,6 +26,7 @@ from products.models import (
     ScienceImage,
 )
 from products.pixel_flags import PixelFlag
+from products.recovery import explained
 from tests.factories.tiles import one_tile
 
 SIDE, NOISE, FWHM = 160, 10.0, 4.0
@@ -211,6 +212,20 @@ def test_fakes_where_something_was_before_are_not_counted():
     found = run.analysis()
     assert found.table["was_there"].tolist() == [True, False]
     assert found.n_passed == 1 and found.outcomes["hostless"]["stage"] == [0]
+
+
+@pytest.mark.parametrize(("peaks", "reached"), [([], 3.9), ([(30.0, True)], -3.0), ([(30.0, False)], 30.0)])
+def test_what_was_there_before_is_the_reason_and_not_the_noise(peaks, reached):
+    run = Run().fake(32).score(reached).peak(33.5, at=(81.0, 70.0), negative=True, before=True)
+    for snr, negative in peaks:
+        run.peak(snr, at=(81.0, 70.0), negative=negative)
+    loss = run.loss()
+    assert (loss["reason"], loss["value"], loss["expected"]) == (FakeLoss.OCCUPIED, 33.5, 32.0)
+    assert explained(loss) == (
+        "something was there without it: fading peak of S/N 33.5 at 82.0, 71.0, 1.0 px away, S/N 32.0 expected"
+    )
+    run.before[0]["x"] += 20
+    assert run.loss()["reason"] != FakeLoss.OCCUPIED
 
 
 def test_a_streak_is_expected_with_the_part_of_its_light_that_a_psf_sees():

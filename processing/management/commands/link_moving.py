@@ -17,6 +17,7 @@ from products.models import Tracklet, TrackletSet
 from products.selectors.tags import DEFAULT
 
 SHOWN = 40  # tracklets in the table
+WIDTH = 100  # characters of a line where no terminal says how many
 STAGES = 2  # that are told: what there is to link, and what was found
 
 
@@ -45,10 +46,15 @@ example: manage.py link_moving --night 2026-11-22 --set linking.links.max_rate=3
         chance = ", ".join(f"{float(value):.2g} of {number} or more" for number, value in sorted(found.chance.items()))
         self.stdout.write(
             f"{found.n_detections} detections, {found.n_tracklets} tracklets"
-            + (f"; by chance one expects {chance}" if chance else "")
+            + (f"; by chance one expects {chance}" if chance and found.n_detections else "")
         )
+        if not found.n_detections:
+            self.stdout.write(
+                f"nothing under the tag '{tag}' can be linked in the night from noon UT of "
+                f"{options['night']:%Y-%m-%d} on: is that the date of its evening?"
+            )
         if rows:
-            Console(file=self.stdout._out).print(_table(rows))
+            Console(file=self.stdout._out, width=None if self.stdout.isatty() else WIDTH).print(_table(rows))
         self.write_json(options["json"], _as_json(found, rows))
 
 
