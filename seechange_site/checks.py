@@ -44,6 +44,9 @@ def _writable(folder: Path, name: str, own: str) -> Iterator[CheckMessage]:
         yield Error(f"{name}: {existing} cannot be written", hint=hint, id=own)
 
 
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")  # of an object; the column holds 40 characters
+
+
 @register()
 def queue(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
     """E004: a task is not given to a second worker while the first may still be at it."""
@@ -56,12 +59,18 @@ def queue(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
 
 @register()
 def names(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
-    """E006: names of objects can stand in addresses and columns."""
-    prefix = settings.SEECHANGE_OBJECT_PREFIX
-    if re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,14}", prefix):
+    """E006: names of objects differ, and can stand in addresses and columns."""
+    from products.services.naming import name_of
+
+    pattern, numbers = settings.SEECHANGE_OBJECT_NAMES, (0, 1, 10**7)
+    try:
+        found = [name_of(pattern, year, number) for year in (2026, 2027) for number in numbers]
+    except (KeyError, IndexError, ValueError, AttributeError):
+        found = []
+    if len(set(found)) == 2 * len(numbers) and all(_NAME.fullmatch(name) for name in found):
         return []
-    hint = "A letter, then letters, digits, _ and -, 15 characters at most."
-    return [Error(f"SEECHANGE_OBJECT_PREFIX: '{prefix}' cannot begin a name", hint=hint, id="seechange.E006")]
+    hint = "Letters, digits, _ and -, with {yy} or {yyyy} and {letters} or {number}, such as SC{yy}{letters}."
+    return [Error(f"SEECHANGE_OBJECT_NAMES: '{pattern}' makes no names", hint=hint, id="seechange.E006")]
 
 
 @register()

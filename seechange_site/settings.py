@@ -14,7 +14,7 @@ SEECHANGE_CONFIG = env.text("SEECHANGE_CONFIG", str(BASE_DIR / "processing" / "c
 SEECHANGE_ARCHIVE = env.text("SEECHANGE_ARCHIVE")  # a directory behind the local files; none when empty
 SEECHANGE_ALERTS = Path(env.text("SEECHANGE_ALERTS", str(SEECHANGE_DATA / "alerts")))
 SEECHANGE_KAFKA = env.kafka()
-SEECHANGE_OBJECT_PREFIX = env.text("SEECHANGE_OBJECT_PREFIX", "SC")  # names of objects begin with it
+SEECHANGE_OBJECT_NAMES = env.text("SEECHANGE_OBJECT_NAMES", "SC{yy}{letters}")  # as products.services.naming has it
 # Folders where raw files arrive, with colons between them: what people may name on the conductor's page.
 SEECHANGE_INCOMING = [folder for folder in env.text("SEECHANGE_INCOMING").split(":") if folder]
 SEECHANGE_CONDUCTOR = env.text("SEECHANGE_CONDUCTOR", "http://127.0.0.1:8000")  # what launchers ask for exposures

@@ -188,10 +188,16 @@ def test_a_folder_that_is_still_to_be_made_is_fine(settings, tmp_path):
     assert not (tmp_path / "not").exists()
 
 
-@pytest.mark.parametrize("prefix", ["", "1x", "a/b", "A b", "x" * 16])
-def test_a_prefix_that_cannot_begin_a_name_is_found(settings, prefix):
+@pytest.mark.parametrize("pattern", ["{yy}{letters}", "LS4 {yyyy}-{number}", "{yyyy", "", "LS4-{yyyy}-{number:06d}"])
+def test_a_format_that_makes_no_names_of_objects_is_found(settings, pattern):
     assert site.names() == []
-    settings.SEECHANGE_OBJECT_PREFIX = prefix
+    settings.SEECHANGE_OBJECT_NAMES = pattern
+    assert ids(site.names()) == ([] if pattern.startswith("LS4-") else ["seechange.E006"])
+
+
+@pytest.mark.parametrize("pattern", ["SC{letters}", "SC{yy}", "SC{yy}{unknown}", "SC{0}", "x" * 33 + "{yyyy}{letters}"])
+def test_a_format_whose_names_are_no_names_or_the_same_is_found(settings, pattern):
+    settings.SEECHANGE_OBJECT_NAMES = pattern
     assert ids(site.names()) == ["seechange.E006"]
 
 

@@ -1,4 +1,4 @@
-"""Names of objects: the prefix of the site, two digits of the year, letters."""
+"""Names of objects, in the format of the site: of the year and a running number, as letters or digits."""
 
 from __future__ import annotations
 
@@ -16,8 +16,12 @@ def new_names(year: int, count: int) -> list[str]:
     ObjectName.objects.get_or_create(year=year)
     ObjectName.objects.filter(year=year).update(used=F("used") + count)
     used = ObjectName.objects.get(year=year).used
-    prefix = settings.SEECHANGE_OBJECT_PREFIX
-    return [f"{prefix}{year % 100:02d}{letters(number)}" for number in range(used - count, used)]
+    return [name_of(settings.SEECHANGE_OBJECT_NAMES, year, number) for number in range(used - count, used)]
+
+
+def name_of(pattern: str, year: int, number: int) -> str:
+    """The name of the object `number` (from 0) of a year in a format with {yyyy} or {yy}, and {letters} or {number}."""
+    return pattern.format(yyyy=year, yy=f"{year % 100:02d}", letters=letters(number), number=number + 1)
 
 
 def letters(number: int) -> str:

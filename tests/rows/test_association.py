@@ -185,10 +185,10 @@ def test_letters_count_and_grow(number, name):
     assert letters(number) == name
 
 
-def test_names_begin_with_the_prefix_of_the_site_and_are_not_given_twice(settings):
+def test_names_have_the_format_of_the_site_and_are_not_given_twice(settings):
     assert new_names(2026, 2) == ["SC26aaaa", "SC26aaab"]
-    settings.SEECHANGE_OBJECT_PREFIX = "LS4-"
-    assert new_names(2026, 2) == ["LS4-26aaac", "LS4-26aaad"]
+    settings.SEECHANGE_OBJECT_NAMES = "LS4-{yyyy}-{number:06d}"
+    assert new_names(2026, 2) == ["LS4-2026-000003", "LS4-2026-000004"]
 
 
 # Beside other processes ------------------------------------------------------------------------------------
