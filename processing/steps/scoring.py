@@ -22,7 +22,7 @@ class Scoring(Step):
     """Score the measurements between 0 (bogus) and 1 (real)."""
 
     name = "scoring"
-    version = (1, 1, 0)
+    version = (1, 2, 0)
     parameters: ScoringParameters
 
     def run(self, measurement_set: MeasurementSet, cutouts: Cutouts) -> DeepScoreSet:

@@ -93,10 +93,10 @@ def train(values: np.ndarray, is_real: np.ndarray, seed: int) -> dict[str, np.nd
         ) from error
 
     classifier = HistGradientBoostingClassifier(
-        learning_rate=0.06,
-        max_iter=400,
-        max_leaf_nodes=16,
-        min_samples_leaf=25,
+        learning_rate=0.04,
+        max_iter=800,
+        max_leaf_nodes=31,
+        min_samples_leaf=20,
         l2_regularization=1.0,
         max_features=0.5,
         class_weight="balanced",
