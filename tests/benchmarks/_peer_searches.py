@@ -21,6 +21,7 @@ from processing.algorithms.peaks import PEAKS, PeakParameters, find_peaks
 from processing.algorithms.resampling import StampModel
 from processing.algorithms.statistics import clipped_mean_and_std
 from processing.algorithms.subtraction.base import Epoch, MatchedStars, SubtractionMethod
+from processing.algorithms.subtraction.tiles import TILE, Tiles
 from tests.benchmarks._pair_fields import PairField
 from tests.benchmarks._pair_truth import expected_snr, flux_bias, half_light, matched, percent, regions
 from tests.benchmarks._peer_methods import NOT_INSTALLED
@@ -138,7 +139,7 @@ def ours(given: Given, method: str) -> Column:
         found = made(given.new, given.reference, given.stars)
         used = cost("subtraction", time.process_time() - start, peak_memory() - held)
         held, start = reset_peak(), time.process_time()
-        peaks = _peaks(given, found.score, found.alpha, found.alpha_err)
+        peaks = _peaks(given, found.score, found.alpha, found.alpha_err, found.tiles)
         used |= cost("detection", time.process_time() - start, peak_memory() - held)
     return Column(peaks, found.data, found.score, used)
 
@@ -173,25 +174,35 @@ def by_own_score(given: Given, score: np.ndarray, masked: np.ndarray) -> tuple[n
     """Peaks of a score by our peak finder, and the score in units of its clipped scatter; NaN where it is `masked`."""
     usable = given.usable & ~masked
     score = (score / clipped_mean_and_std(score[usable], sigma=4.0)[1]).astype(np.float32)
-    peaks = _peaks(given, score, np.zeros_like(score), np.zeros_like(score))
+    peaks = _peaks(given, score, score, np.ones_like(score), _one_tile(given))
     return peaks[usable[peaks["y_peak"], peaks["x_peak"]]], np.where(usable, score, np.float32(np.nan))
 
 
 def by_matched_filter(given: Given, data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Peaks and score of a difference in electrons, filtered with the PSF of the image that was not convolved."""
-    broader = max((given.new, given.reference), key=lambda epoch: epoch.fwhm)
-    psf = broader.psf.stamp(*((size - 1) / 2 for size in data.shape[::-1]))
+    tiles = _one_tile(given)
+    psf = tiles.psf[0]
     weight = 1 / given.variance
     information = fftconvolve(weight, psf[::-1, ::-1] ** 2, mode="same")
     flux = (fftconvolve(data * weight, psf[::-1, ::-1], mode="same") / information).astype(np.float32)
     error = (1 / np.sqrt(information)).astype(np.float32)
     score = flux / error
-    return _peaks(given, score, flux, error), score
+    return _peaks(given, score, flux, error, tiles), score
 
 
-def _peaks(given: Given, score: np.ndarray, flux: np.ndarray, error: np.ndarray) -> np.ndarray:
+def _one_tile(given: Given) -> Tiles:
+    """The PSF of the broader image in the middle, for all of the window."""
+    broader = max((given.new, given.reference), key=lambda epoch: epoch.fwhm)
+    ny, nx = given.usable.shape
+    table = np.zeros(1, TILE)
+    table["y1"], table["x1"] = ny, nx
+    psf = np.asarray(broader.psf.stamp((nx - 1) / 2, (ny - 1) / 2), np.float32)[None]
+    return Tiles(table, psf, psf)
+
+
+def _peaks(given: Given, score: np.ndarray, flux: np.ndarray, error: np.ndarray, tiles: Tiles) -> np.ndarray:
     planes = SimpleNamespace(
-        score=score, mask=~given.usable, unsupported=None, alpha=flux, flux_error=lambda x, y: error[y, x]
+        score=score, mask=~given.usable, unsupported=None, alpha=flux, flux_error=lambda x, y: error[y, x], tiles=tiles
     )
     return find_peaks(planes, given.new.fwhm, PeakParameters(threshold=THRESHOLD))
 
