@@ -175,6 +175,7 @@ def by_own_score(given: Given, score: np.ndarray, masked: np.ndarray) -> tuple[n
     usable = given.usable & ~masked
     score = (score / clipped_mean_and_std(score[usable], sigma=4.0)[1]).astype(np.float32)
     peaks = _peaks(given, score, score, np.ones_like(score), _one_tile(given))
+    peaks["flux"] = peaks["flux_err"] = 0  # it has none
     return peaks[usable[peaks["y_peak"], peaks["x_peak"]]], np.where(usable, score, np.float32(np.nan))
 
 
