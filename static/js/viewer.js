@@ -147,7 +147,8 @@ $$("[data-layer]").forEach(c => {
 const flip = sel => { const all = $$(sel), on = all.some(c => c.checked); all.forEach(c => { c.checked = !on; c.dispatchEvent(new Event("change")); }); };
 const invert = () => remember({ invert: pan.classList.toggle("invert") ? "1" : null });
 Object.assign(keys, {
-  z: () => show(now + 1), m: () => flip(".masks input"), o: () => flip(".marks input"), i: invert,
+  // Pictures blink; the map of limits is no picture of the sky.
+  z: () => show(now + (buttons[(now + 1) % buttons.length].dataset.plane === "limit" ? 2 : 1)), m: () => flip(".masks input"), o: () => flip(".marks input"), i: invert,
   "+": () => zoom(1.25), "-": () => zoom(.8), 0: fit,
   "[": () => $("[data-before]")?.click(), "]": () => $("[data-next]")?.click(),
 });
