@@ -53,7 +53,8 @@ def test_what_changed_has_its_flux_within_its_error(ccd):
 
 def test_at_a_detection_it_is_the_flux_of_the_detection(ccd):
     given = ccd.found
-    detected = given["measurement_set"].rows
+    # Detections that share a footprint were fitted together; a forced flux has the light of what is beside it.
+    detected = [row for row in given["measurement_set"].rows if row.diagnostics["n_blended"] == 1]
     rows = forced(given, np.array([row.x for row in detected]), np.array([row.y for row in detected]))
     assert len(rows) == len(detected) >= 5
     for row, one in zip(rows, detected):
