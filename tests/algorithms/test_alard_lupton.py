@@ -171,3 +171,30 @@ def test_noise_of_faint_stars_does_not_smear_the_kernel():
     ]
     assert peaks[0] < 0.93
     assert peaks[1] == pytest.approx(1, abs=0.03)
+
+
+def test_far_wings_are_matched_where_enough_bright_stars_show_them():
+    rng = np.random.default_rng(6)
+    half, wide, noise = 17, 32, 5.0
+    radius2 = np.add.outer(*[np.arange(-wide, wide + 1) ** 2] * 2)
+    star, halo = (np.exp(-radius2 / (2 * sigma**2)) / (2 * np.pi * sigma**2) for sigma in (1.4, 6.0))
+    core = np.s_[:, half:-half, half:-half]
+
+    def stamps_of(flux):
+        sharp, target = (
+            flux[:, None, None] * shape + rng.normal(0, noise, (len(flux), *star.shape))
+            for shape in (star, 0.98 * star + 0.02 * halo)
+        )
+        weight = 1 / (2 * noise**2 + (0.005 * np.maximum(target[core], 0)) ** 2)
+        return Stamps(*rng.uniform(-1, 1, (2, len(flux))), sharp, target[core], weight)
+
+    bright = stamps_of(np.geomspace(2e5, 2e6, 40))
+    assert bright.show_wings(3.3) and not stamps_of(np.geomspace(1e3, 1e4, 40)).show_wings(3.3)
+    ring = (radius2[core[1:]] > 12**2) & (radius2[core[1:]] < 15**2)
+    left = []
+    for far_wings in (False, True):
+        basis = Basis.of((3.3, 3.4), half, far_wings=far_wings)
+        kernel = fit_kernel(bright.narrowed(3.4), basis, 1, (512, 512)).stamp(256, 256)
+        model = signal.fftconvolve(star, kernel, mode="same")
+        left.append(np.abs((0.98 * star + 0.02 * halo - model)[core[1:]][ring]).mean())
+    assert left[1] < 0.3 * left[0]

@@ -310,3 +310,20 @@ def test_the_command_revives_the_dead_ones_of_its_choice(ccd, capsys):
 def test_the_packet_that_goes_out_is_that_of_the_receipt(ccd, good, tmp_path):
     send(Alert.objects.all(), good)
     assert next((tmp_path / "out").rglob("*.avro")).read_bytes() == encode(frozen.packet_of(Alert.objects.get()))
+
+
+def test_files_count_as_sent_when_the_names_in_their_folder_are_on_the_disk(tmp_path, monkeypatch):
+    from processing.senders import folder
+
+    now, asked = timezone.now(), []
+    packets = [Packet(f"{number}", "SC26aaaa", b"packet", now) for number in range(3)]
+    sender = folder.FolderSender(folder=str(tmp_path))
+    monkeypatch.setattr(folder, "settle", asked.append)
+    assert [delivery.ok for delivery in sender.send(packets)] == [True] * 3
+    assert asked == [tmp_path / f"{now:%Y%m%d}"]
+
+    def gone(path):
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(folder, "settle", gone)
+    assert [(delivery.ok, delivery.error) for delivery in sender.send(packets)] == [(False, "the disk is gone")] * 3
